@@ -1,0 +1,1 @@
+"""The contract between training and serving: checkpoints (cards), their weights, their prompts."""

@@ -1,0 +1,251 @@
+"""The HTTP edge: every Task becomes a POST route, JSON or events, cancelled when the client leaves."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import aclosing
+from typing import Annotated, Any, TypeVar
+
+import orjson
+import structlog
+from fastapi import APIRouter, Body, FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute
+from starlette.exceptions import HTTPException
+from starlette.types import Receive, Scope, Send
+
+from service.errors import InvalidRequest, ServiceError
+from service.runner import AnyTask, Call, Done, Runner, Sentence
+from service.settings import Settings
+from service.tasks import TASKS
+
+log = structlog.get_logger(__name__)
+T = TypeVar("T")
+PROBLEM = "application/problem+json"
+
+
+class ClientClosed(Exception):
+    """The client hung up; nobody is left to answer."""
+
+
+class JsonRequest(Request):
+    """Reads the body with orjson: bad UTF-8, lone surrogates, NaN, deep nesting are the caller's faults."""
+
+    async def json(self) -> Any:
+        """Return the parsed body."""
+        try:
+            return orjson.loads(await self.body())
+        except orjson.JSONDecodeError as error:
+            raise json.JSONDecodeError(error.msg, error.doc, error.pos) from None
+
+
+class JsonRoute(APIRoute):
+    """A route whose body is read by `JsonRequest`."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """Wrap FastAPI's handler."""
+        handler = super().get_route_handler()
+
+        async def read(request: Request) -> Response:
+            try:
+                return await handler(JsonRequest(request.scope, request.receive))
+            except (ServiceError, ClientClosed, RequestValidationError):
+                raise
+            except HTTPException as error:  # FastAPI wraps what goes wrong while it reads the body
+                if isinstance(error.__cause__, ServiceError):
+                    raise error.__cause__ from None
+                raise
+            except Exception as error:
+                raise as_service_error(error) from None
+
+        return read
+
+
+async def until_disconnect(receive: Receive, work: Awaitable[T]) -> T:
+    """Await `work`, but cancel it as soon as the client disconnects.
+
+    Raises:
+        ClientClosed: after `work` was cancelled and has cleaned up.
+
+    """
+
+    async def gone() -> None:
+        while (await receive())["type"] != "http.disconnect":
+            pass
+
+    doing = asyncio.ensure_future(work)
+    leaving = asyncio.ensure_future(gone())
+    try:
+        await asyncio.wait({doing, leaving}, return_when=asyncio.FIRST_COMPLETED)
+        if doing.done():
+            return doing.result()
+        raise ClientClosed
+    finally:
+        for future in (doing, leaving):
+            future.cancel()
+        await asyncio.gather(doing, leaving, return_exceptions=True)
+
+
+class EventStream(Response):
+    """Server-sent events of one call: `sentence`…, then `done` or `error`, never more after `error`."""
+
+    media_type = "text/event-stream"
+
+    def __init__(self, runner: Runner, call: Call) -> None:
+        super().__init__(
+            headers={
+                "Cache-Control": "no-cache",
+                "X-Accel-Buffering": "no",
+                "X-Model-Version": call.version.name,
+            }
+        )
+        del self.headers["content-length"]
+        self.runner = runner
+        self.call = call
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send the events. Faults before admission leave as plain problems with their own HTTP status."""
+        await until_disconnect(receive, self._send_all(scope, send))
+
+    async def _send_all(self, scope: Scope, send: Send) -> None:
+        begun = False
+
+        async def event(name: str, data: bytes) -> None:
+            body = b"event: " + name.encode() + b"\ndata: " + data + b"\n\n"
+            await send({"type": "http.response.body", "body": body, "more_body": True})
+
+        try:
+            async with self.runner.admitted(self.call), aclosing(self.runner.run(self.call)) as events:
+                await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
+                begun = True
+                async for item in events:
+                    if isinstance(item, Sentence):
+                        await event("sentence", orjson.dumps({"text": item.text}))
+                    else:
+                        note_outcome(scope, self.call, item)
+                        await event("done", item.response.model_dump_json().encode())
+        except Exception as error:
+            if not begun:
+                raise as_service_error(error) from None
+            problem = as_service_error(error).problem(request_id=self.call.request_id)
+            scope["state"]["code"] = problem["code"]
+            await event("error", orjson.dumps(problem))
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+def as_service_error(error: Exception) -> ServiceError:
+    """Return the error as the caller may see it; the text of an unknown one stays here."""
+    if isinstance(error, ServiceError):
+        return error
+    log.error("unexpected error", exc_info=error)
+    return ServiceError()
+
+
+def note_outcome(scope: Scope, call: Call, done: Done) -> None:
+    """Leave what the access log tells of an answer; nothing of its text."""
+    scope["state"].update(
+        model_version=call.version.name,
+        generation_id=done.response.id,
+        finish=getattr(done.response, "finish", None),
+        removed=len(call.removed),
+        queue_ms=round(1000 * call.queue_s, 1),
+    )
+
+
+def deadline_s(request: Request, settings: Settings) -> float:
+    """Read `X-Deadline-Ms`, bounded by the settings."""
+    raw = request.headers.get("x-deadline-ms")
+    if raw is None:
+        return settings.default_deadline_s
+    if not (raw.isascii() and raw.isdigit() and 0 < len(raw) < 10 and int(raw) > 0):
+        raise InvalidRequest(
+            "bad header",
+            errors=[
+                {"loc": ["header", "X-Deadline-Ms"], "msg": "must be a whole number of milliseconds above 0"}
+            ],
+        )
+    return min(int(raw) / 1000, settings.max_deadline_s)
+
+
+def pinned_version(request: Request, body: Any) -> str | None:
+    """Read the version that the caller pins, in the body or in `X-Model-Version`."""
+    header = request.headers.get("x-model-version")
+    pinned: str | None = body.model_version
+    if header and pinned and header != pinned:
+        raise InvalidRequest(
+            "two versions are pinned",
+            errors=[{"loc": ["header", "X-Model-Version"], "msg": "differs from model_version in the body"}],
+        )
+    return pinned or header or None
+
+
+def wants_stream(request: Request, body: Any) -> bool:
+    """Tell whether the caller asked for server-sent events."""
+    return bool(getattr(body, "stream", False)) or "text/event-stream" in request.headers.get("accept", "")
+
+
+def task_endpoint(task: AnyTask, runner: Runner, settings: Settings) -> Callable[..., Awaitable[Response]]:
+    """Build the endpoint of one task."""
+
+    async def answer(call: Call, request: Request) -> Response:
+        async with runner.admitted(call), aclosing(runner.run(call)) as events:
+            async for item in events:
+                if isinstance(item, Done):
+                    note_outcome(request.scope, call, item)
+                    return Response(
+                        item.response.model_dump_json().encode(),
+                        media_type="application/json",
+                        headers={"X-Model-Version": call.version.name},
+                    )
+        raise ServiceError  # a run always ends with Done
+
+    async def endpoint(request: Request, body: Any) -> Response:
+        call = runner.call(
+            task,
+            body,
+            request_id=request.scope["state"]["request_id"],
+            pinned=pinned_version(request, body),
+            deadline_s=deadline_s(request, settings),
+        )
+        request.scope["state"]["model_version"] = call.version.name
+        if task.streams and wants_stream(request, body):
+            return EventStream(runner, call)
+        return await until_disconnect(request.receive, answer(call, request))
+
+    # FastAPI reads types from here; the schema differs from task to task.
+    endpoint.__annotations__ = {
+        "request": Request,
+        "body": Annotated[task.request, Body()],
+        "return": Response,
+    }
+    return endpoint
+
+
+def add_tasks(app: FastAPI, runner: Runner, settings: Settings) -> None:
+    """Give every task its route."""
+    router = APIRouter(route_class=JsonRoute)
+    problem = {"content": {PROBLEM: {"schema": {"$ref": "#/components/schemas/Problem"}}}}
+    for task in TASKS:
+        router.add_api_route(
+            task.path,
+            task_endpoint(task, runner, settings),
+            methods=["POST"],
+            name=task.name,
+            summary=task.summary,
+            response_model=task.response,
+            responses={
+                code: {"description": text, **problem}
+                for code, text in {
+                    404: "Unknown model version",
+                    413: "Body too large",
+                    422: "Malformed request",
+                    429: "Full, see Retry-After",
+                    502: "Bad model answer",
+                    503: "Engine down",
+                    504: "Too late",
+                }.items()
+            },
+        )
+    app.include_router(router)

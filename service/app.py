@@ -1,0 +1,172 @@
+"""Joins routes, middleware, error handler and life cycle into one ASGI application."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, suppress
+from typing import Any
+
+import orjson
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.openapi.utils import get_openapi
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from pydantic import BaseModel
+from starlette.exceptions import HTTPException
+
+from service.admission import Gate
+from service.api import PROBLEM, ClientClosed, add_tasks, as_service_error
+from service.errors import InvalidRequest, ServiceError
+from service.middleware import Edge
+from service.runner import Runner, Version
+from service.settings import Settings
+from service.telemetry import Metrics
+
+
+class Problem(BaseModel):
+    """RFC 9457 problem details."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    code: str
+    request_id: str
+    errors: list[dict[str, Any]] | None = None
+
+
+def create_app(
+    settings: Settings, versions: Mapping[str, Version], *, default: str, metrics: Metrics
+) -> FastAPI:
+    """Build the application over engines that already run; closing them is its lifespan's end."""
+    runner = Runner(versions, default=default, metrics=metrics)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        probes = [asyncio.create_task(_watch(runner, v, settings)) for v in versions.values()]
+        try:
+            yield
+        finally:
+            for probe in probes:
+                probe.cancel()
+            await asyncio.gather(*probes, return_exceptions=True)
+            for version in versions.values():
+                await version.engine.close()
+
+    app = FastAPI(title="Listing language models", version="1", lifespan=lifespan, redoc_url=None)
+    app.state.runner = runner
+    app.add_middleware(Edge, metrics=metrics, max_body_bytes=settings.max_body_bytes)
+    for kind in (ServiceError, RequestValidationError, HTTPException, ClientClosed, Exception):
+        app.add_exception_handler(kind, _answer_error)
+    add_tasks(app, runner, settings)
+    _add_operations(app, runner, settings)
+    app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
+    return app
+
+
+def make_version(name: str, *, card: Any, engine: Any, settings: Settings) -> Version:
+    """Join a card and its engine with a gate of the configured size."""
+    return Version(name, card, engine, Gate(limit=settings.max_in_flight, queue=settings.max_queue))
+
+
+async def _watch(runner: Runner, version: Version, settings: Settings) -> None:
+    while True:
+        with suppress(Exception):  # a probe that fails is a state to show, never the end of the watch
+            await runner.probe(version)
+        await asyncio.sleep(settings.canary_interval_s)
+
+
+async def _answer_error(request: Request, error: Exception) -> Response:
+    """Turn any failure into a problem document: the only place where errors become responses."""
+    state = request.scope["state"]
+    if isinstance(error, ClientClosed):
+        state["code"] = "client_closed"
+        return Response(status_code=499)
+    if isinstance(error, RequestValidationError):
+        error = InvalidRequest(
+            "the request does not match the contract, see errors",
+            errors=[{"loc": list(e["loc"]), "msg": _message(e)} for e in error.errors()[:50]],
+        )
+    if isinstance(error, HTTPException):
+        known = ServiceError(str(error.detail))
+        code = {404: "not_found", 405: "method_not_allowed"}.get(error.status_code, "http_error")
+        body = {
+            **known.problem(request_id=state["request_id"]),
+            "status": error.status_code,
+            "type": f"urn:problem:{code}",
+            "code": code,
+            "title": str(error.detail),
+        }
+        headers = dict(error.headers or {})
+    else:
+        known = as_service_error(error)
+        body = known.problem(request_id=state["request_id"])
+        headers = (
+            {} if known.retry_after_s is None else {"Retry-After": str(max(1, round(known.retry_after_s)))}
+        )
+    state["code"] = body["code"]
+    if version := state.get("model_version"):
+        headers["X-Model-Version"] = version
+    return Response(orjson.dumps(body), status_code=body["status"], media_type=PROBLEM, headers=headers)
+
+
+def _message(error: Mapping[str, Any]) -> str:
+    if error["type"] == "json_invalid":
+        return f"not valid JSON: {error.get('ctx', {}).get('error', 'cannot be parsed')}"
+    return str(error["msg"])
+
+
+def _add_operations(app: FastAPI, runner: Runner, settings: Settings) -> None:
+    def states() -> dict[str, dict[str, Any]]:
+        now = time.monotonic()
+        found = {}
+        for version in runner.versions.values():
+            age = None if version.canary_at is None else round(now - version.canary_at, 1)
+            runner.metrics.canary_age.labels(version.name).set(float("inf") if age is None else age)
+            found[version.name] = {
+                "ready": age is not None and age <= settings.ready_max_age_s,
+                "canary_age_s": age,
+            }
+        return found
+
+    @app.get("/healthz", tags=["operations"], summary="The process lives")
+    async def healthz() -> dict[str, str]:
+        return {"status": "ok"}
+
+    @app.get("/readyz", tags=["operations"], summary="Every live version answered a one-token canary lately")
+    async def readyz() -> Response:
+        found = states()
+        ready = all(state["ready"] for state in found.values())
+        body = {"status": "ready" if ready else "not ready", "versions": found}
+        return Response(orjson.dumps(body), status_code=200 if ready else 503, media_type="application/json")
+
+    @app.get("/models", tags=["operations"], summary="Live versions and their cards")
+    async def models() -> dict[str, Any]:
+        found = states()
+        return {
+            "default": runner.default,
+            "models": [
+                {
+                    "model_version": v.name,
+                    "default": v.name == runner.default,
+                    **found[v.name],
+                    "card": v.card.model_dump(mode="json"),
+                }
+                for v in runner.versions.values()
+            ],
+        }
+
+    @app.get("/metrics", tags=["operations"], include_in_schema=False)
+    async def metrics() -> Response:
+        states()
+        return Response(generate_latest(runner.metrics.registry), media_type=CONTENT_TYPE_LATEST)
+
+
+def _openapi(app: FastAPI) -> dict[str, Any]:
+    if app.openapi_schema is None:
+        schema = get_openapi(title=app.title, version=app.version, routes=app.routes)
+        schema["components"]["schemas"]["Problem"] = Problem.model_json_schema()
+        app.openapi_schema = schema
+    return app.openapi_schema

@@ -1,0 +1,74 @@
+"""Makes the folder that vLLM loads: fetches a card's weights and unpacks GGUF, once.
+
+Runs as a process of its own (`python -m service.engine.unpack CARD CACHE`, the folder is the last line
+that it prints), because it needs torch and transformers, which the service does without.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sys
+from pathlib import Path
+
+from models.card import Card, CardError, load_card
+from models.store import StoreError, building, fetch
+
+# Part of the unpacked folder's name: raised when what is written here changes.
+LAYOUT = 1
+
+
+def servable_folder(card: Card, *, cache: Path) -> Path:
+    """Return the folder with config, safetensors and tokenizer of a card, made at the first call.
+
+    Raises:
+        StoreError: the weights are not to be had, or the tokenizer is not the card's.
+
+    """
+    weights = fetch(card.weights, sha256=card.weights_sha256, cache=cache / "weights")
+    folder = weights
+    if card.format == "gguf":
+        ((name, digest),) = card.weights_sha256.items()
+        folder = cache / "servable" / f"{card.name}-{digest[:12]}-{LAYOUT}"
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with building(folder, about={"card": card.name, "weights": card.weights}) as partial:
+            if partial is not None:
+                print(f"unpacking {name}: about a minute, once", file=sys.stderr, flush=True)
+                unpack_gguf(weights / name, partial)
+    found = hashlib.sha256((folder / "tokenizer.json").read_bytes()).hexdigest()
+    if found != card.tokenizer_sha256:
+        raise StoreError(
+            f"card {card.name}: tokenizer.json has sha256 {found}, the card says {card.tokenizer_sha256}"
+        )
+    return folder
+
+
+def unpack_gguf(source: Path, target: Path) -> None:
+    """Write the dequantized bfloat16 weights, the config and the tokenizer of a GGUF file into `target`."""
+    os.environ["HF_HUB_OFFLINE"] = "1"  # the file is local; transformers must not look for it on a hub
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
+    from transformers.utils import logging
+
+    logging.set_verbosity_error()  # type: ignore[no-untyped-call]
+    place = str(source.parent)
+    tokenizer = AutoTokenizer.from_pretrained(place, gguf_file=source.name)
+    model = AutoModelForCausalLM.from_pretrained(
+        place, gguf_file=source.name, quantization_config=GgufConfig(dequantize=True), dtype=torch.bfloat16
+    )
+    model.save_pretrained(target)
+    tokenizer.save_pretrained(target)
+
+
+def main(card: str, cache: str) -> int:
+    """Print the folder, or one line that says what is wrong."""
+    try:
+        print(servable_folder(load_card(card), cache=Path(cache)))
+    except (CardError, StoreError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(*sys.argv[1:]))

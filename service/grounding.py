@@ -1,0 +1,200 @@
+"""Keep a description to what the seller said: every number, foreign word, name and claim has its source.
+
+Built once for a request from everything the seller typed; a sentence with anything unsupported is dropped.
+Words that claim nothing a buyer would rely on («удобный», «подойдёт») pass freely; which words do claim is
+data, in `lexicon.toml`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from types import MappingProxyType
+
+from service import lexicon
+from service.letters import fold, skeleton, stem
+from service.numerals import Number, numbers
+
+REASONS: Mapping[str, str] = MappingProxyType(
+    {
+        "ungrounded_number": "a number that the input does not have",
+        "ungrounded_size": "a number of the input with another unit",
+        "ungrounded_word": "a word in Latin letters that the input does not have",
+        "ungrounded_name": "a proper name or quoted word that the input does not have",
+        "ungrounded_claim": "a claim about condition, price, colour, material … that the input does not make",
+    }
+)
+
+_WORD = re.compile(r"[^\W\d_]+")
+_TOKEN = re.compile(r"[^\W_]+")
+_COMPOUND = re.compile(r"[^\W_]+(?:[-&.+'/][^\W_]+)+")
+_LATIN = re.compile(r"[^\W\d_а-яА-Я]+(?:[-&.+'/]?[^\W\d_а-яА-Я]+)*")
+_QUOTED = re.compile(r'«([^»]*)»|"([^"]*)"')
+_CAPITAL = re.compile(r"(?<![^\W_])[А-Я][а-яА-Я]*")
+_STARTS = re.compile(r"(?:^|[.!?])[^\w]*$")
+_USED = re.compile(r"(?<!\w)б\s?[/\\.]\s?у(?!\w)\.?")
+_TIMES = re.compile(r"(?<=\d)\s*[xх*]\s*(?=\d)")
+_POLITE = frozenset({"вы", "вас", "вам", "вами", "ваш", "ваша", "ваше", "ваши", "вашего", "вашей", "вашим",
+                     "вашему", "вашу", "ваших"})  # fmt: skip
+_YES = frozenset({"да", "есть", "имеется", "yes", "true"})
+_CONTENT_MIN = 3  # letters; shorter words are prepositions and units
+_REACH = 2  # words that may stand inside a phrase, or between a negation and its claim
+
+
+@dataclass(frozen=True, slots=True)
+class Unsupported:
+    """A fragment of a sentence that the input does not support, and the code of the reason."""
+
+    text: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """What one request says, indexed for look-ups: words, stems, numbers with their units, claims."""
+
+    words: frozenset[str]
+    stems: frozenset[str]
+    numbers: Mapping[str, frozenset[frozenset[str] | None]]
+    claims: frozenset[tuple[str, bool]]
+
+    @classmethod
+    def of(cls, texts: Iterable[str], *, price: float | None = None) -> Facts:
+        """Index the seller's own texts (title, category, «label: value» lines) and the price."""
+        words: set[str] = set()
+        stems: set[str] = set()
+        found: dict[str, set[frozenset[str] | None]] = {}
+        claims: set[tuple[str, bool]] = set()
+        for text in texts:
+            plain = _plain(text)
+            lower = plain.lower()
+            words.update(skeleton(word) for word in _WORD.findall(lower))
+            words.update(skeleton(re.sub(r"[\W\d_]", "", word)) for word in _COMPOUND.findall(lower))
+            stems.update(stem(word) for word in _WORD.findall(lower))
+            stems.update(stem(skeleton(word)) for word in _WORD.findall(lower))
+            for number in numbers(lower):
+                for value in number.values | set(number.parts):
+                    found.setdefault(value, set()).add(frozenset({"code"}) if number.glued else number.unit)
+            claims.update((name, negated) for name, negated, _ in _claims(lower))
+        if price is not None:
+            value = format(Decimal(str(price)).normalize(), "f")
+            found.setdefault(value, set()).add(frozenset({"rub"}))
+        return cls(
+            words=frozenset(words),
+            stems=frozenset(stems),
+            numbers={value: frozenset(units) for value, units in found.items()},
+            claims=frozenset(claims),
+        )
+
+    def unsupported(self, sentence: str) -> list[Unsupported]:
+        """Return every fragment of the sentence that the input does not support, in the order of the rules."""
+        plain = _plain(sentence)
+        lower = plain.lower()
+        found = numbers(lower)
+        return [
+            *self._numbers(lower, found),
+            *self._latin(lower, found),
+            *self._names(plain, found),
+            *self._claims(lower),
+        ]
+
+    def _numbers(self, text: str, found: Iterable[Number]) -> Iterator[Unsupported]:
+        for number in found:
+            fragment = text[number.start : number.end]
+            if number.spoken and (number.values == {"1"} or self._has_stem(fragment)):
+                continue  # «один» is a pronoun as often as a number; «двухспальная» may be the seller's word
+            known = self._units_of(number.values)
+            if known is None and number.parts and number.unit != frozenset({"rub"}):
+                of_parts = [self._units_of(frozenset({part})) for part in number.parts]
+                known = frozenset({None}) if None not in of_parts else None
+            if known is None:
+                yield Unsupported(fragment, "ungrounded_number")
+            elif number.unit and not any(unit is None or unit & number.unit for unit in known):
+                yield Unsupported(fragment, "ungrounded_size")
+
+    def _units_of(self, values: frozenset[str]) -> frozenset[frozenset[str] | None] | None:
+        """Return the units the input gives any of the values; None if it has none of them."""
+        known = [self.numbers[value] for value in values if value in self.numbers]
+        return frozenset().union(*known) if known else None
+
+    def _latin(self, text: str, found: Iterable[Number]) -> Iterator[Unsupported]:
+        spans = [(number.start, number.end) for number in found if number.unit]
+        spans += [match.span() for match in _TIMES.finditer(text)]
+        for match in _LATIN.finditer(text):
+            parts = [skeleton(word) for word in _WORD.findall(match[0])]
+            if "".join(parts) in self.words or all(part in self.words for part in parts):
+                continue
+            if not any(start <= match.start() and match.end() <= end for start, end in spans):
+                yield Unsupported(match[0], "ungrounded_word")
+
+    def _claims(self, text: str) -> Iterator[Unsupported]:
+        made = {(name, negated): words for name, negated, words in _claims(text)}
+        for claim, words in made.items():
+            if claim not in self.claims:
+                yield Unsupported(words, "ungrounded_claim")
+
+    def _names(self, text: str, found: Iterable[Number]) -> Iterator[Unsupported]:
+        checked = [(number.start, number.end) for number in found if number.unit]
+        quoted = [match.span() for match in _QUOTED.finditer(text)]
+        shouting = sum(map(str.isupper, text)) * 2 > sum(map(str.isalpha, text))
+        for start, end in quoted:
+            for word in re.findall(r"[а-яА-Я]{2,}", text[start:end]):
+                if not self._has_stem(word):
+                    yield Unsupported(word, "ungrounded_name")
+        for match in _CAPITAL.finditer(text):
+            word = match[0]
+            acronym = len(word) > 1 and word.isupper() and not shouting
+            if word.lower() in _POLITE or any(
+                start <= match.start() < end for start, end in quoted + checked
+            ):
+                continue
+            opening = bool(_STARTS.search(text, max(0, match.start() - 8), match.start())) or match.start() == 0
+            if (acronym or not (opening or shouting)) and not self._has_stem(word):
+                yield Unsupported(word, "ungrounded_name")
+
+    def _has_stem(self, word: str) -> bool:
+        lower = word.lower()
+        return stem(lower) in self.stems or skeleton(lower) in self.words
+
+
+def _plain(text: str) -> str:
+    """Return the folded text with «б/у» as one word."""
+    return _USED.sub("бу", fold(text)) if "у" in text or "У" in text else fold(text)
+
+
+def _claims(text: str) -> Iterator[tuple[str, bool, str]]:
+    """Yield (set, negated, words) for each claim that the folded lower-case text makes."""
+    terms, single, phrases = lexicon.claims()
+    tokens = [(match[0], match.start(), match.end()) for match in _TOKEN.finditer(text)]
+    places: dict[str, list[int]] = {}
+    for index, (word, _, _) in enumerate(tokens):
+        for entry in terms.entries_of(word):
+            places.setdefault(entry, []).append(index)
+    for entry, indices in places.items():
+        if entry in single:
+            for index in indices:
+                yield single[entry], _negated(text, tokens, index, index), tokens[index][0]
+    for phrase, name in phrases.items():
+        if phrase[0] in places and all(part in places for part in phrase[1:]):
+            for first in places[phrase[0]]:
+                others = [min(places[part], key=lambda at: abs(at - first)) for part in phrase[1:]]
+                low, high = min(first, *others), max(first, *others)
+                if high - low < len(phrase) + _REACH:
+                    words = " ".join(word for word, _, _ in tokens[low : high + 1])
+                    yield name, _negated(text, tokens, low, high), words
+
+
+def _negated(text: str, tokens: list[tuple[str, int, int]], first: int, last: int) -> bool:
+    """Tell whether a negation stands by the claim, with no comma or stop in between."""
+    polarity = lexicon.read("lexicon.toml")["polarity"]
+    for index in range(first - 1, max(-1, first - 1 - _REACH), -1):
+        if re.search(r"[,.;:!?]", text[tokens[index][2] : tokens[index + 1][1]]):
+            break
+        if tokens[index][0] in polarity["before"]:
+            return True
+    following = tokens[last + 1 : last + 2]
+    return bool(following) and following[0][0] in polarity["after"] and not re.search(
+        r"[,.;:!?]", text[tokens[last][2] : following[0][1]]
+    )

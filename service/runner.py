@@ -1,0 +1,265 @@
+"""Runs a task: choose the version, admit, render, generate, check sentence by sentence, within a deadline."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import uuid
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from contextlib import aclosing, asynccontextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+from models.card import Card, TaskSettings
+from models.prompts import Message, render
+from service.admission import Gate
+from service.engine.base import Engine, Sampling
+from service.errors import DeadlineExceeded, Draining, ServiceError, UnknownModelVersion
+from service.tasks.base import Reader, Task, TaskRequest, TaskResponse, Usage
+from service.telemetry import Metrics
+
+AnyTask = Task[Any, Any]
+
+
+@dataclass(slots=True)
+class Version:
+    """A live version: its card, the engine that answers for it, the gate before the engine."""
+
+    name: str
+    card: Card
+    engine: Engine
+    gate: Gate
+    canary_at: float | None = None  # monotonic seconds of the last answered canary
+
+
+@dataclass(frozen=True, slots=True)
+class Sentence:
+    """Checked text that may be shown now."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """The end of a run: the whole response."""
+
+    response: TaskResponse
+
+
+@dataclass(slots=True, kw_only=True)
+class Call:
+    """One request on its way through the runner; times are of the event loop's clock."""
+
+    task: AnyTask
+    request: TaskRequest
+    request_id: str
+    version: Version
+    arrived: float
+    deadline: float
+    queue_s: float = 0.0
+    first_s: float | None = None
+    engine_s: float = 0.0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    removed: list[str] = field(default_factory=list)  # reasons only
+
+
+class Runner:
+    """Owns the live versions; one per process, used from one event loop."""
+
+    def __init__(self, versions: Mapping[str, Version], *, default: str, metrics: Metrics) -> None:
+        self.versions = dict(versions)
+        self.default = default
+        self.metrics = metrics
+        self._running: set[asyncio.Timeout] = set()
+        self._stop_at: float | None = None
+        for version in self.versions.values():
+            metrics.queued.labels(version.name).set_function(partial(getattr, version.gate, "queued"))
+            metrics.in_flight.labels(version.name).set_function(partial(getattr, version.gate, "in_flight"))
+
+    def assign(self, pinned: str | None) -> Version:
+        """Return the version that serves a request.
+
+        Raises:
+            UnknownModelVersion: the pinned one is not live.
+
+        """
+        name = pinned or self.default
+        if name not in self.versions:
+            raise UnknownModelVersion(f"not live; live versions: {', '.join(sorted(self.versions))}")
+        return self.versions[name]
+
+    def call(
+        self, task: AnyTask, request: TaskRequest, *, request_id: str, pinned: str | None, deadline_s: float
+    ) -> Call:
+        """Open a call: the clock of its deadline runs from now."""
+        now = asyncio.get_running_loop().time()
+        return Call(
+            task=task,
+            request=request,
+            request_id=request_id,
+            version=self.assign(pinned),
+            arrived=now,
+            deadline=now + deadline_s,
+        )
+
+    def drain(self, grace_s: float) -> None:
+        """Let what is inside finish for `grace_s` seconds, then end it with a clear error."""
+        self._stop_at = asyncio.get_running_loop().time() + grace_s
+        for timeout in self._running:
+            if (when := timeout.when()) is None or when > self._stop_at:
+                timeout.reschedule(self._stop_at)
+
+    @asynccontextmanager
+    async def admitted(self, call: Call) -> AsyncIterator[None]:
+        """Hold a place before the engine for the length of the block, and count the call's outcome.
+
+        Raises:
+            Overloaded, DeadlineExceeded, Draining: before the block; the latter two also inside it.
+
+        """
+        labels = (call.task.name, call.version.name)
+        code = "ok"
+        try:
+            async with self._within_deadline(call), call.version.gate.hold() as waited:
+                call.queue_s = waited
+                self.metrics.queue_wait.labels(*labels).observe(waited)
+                yield
+        except ServiceError as error:
+            code = error.code
+            raise
+        except (asyncio.CancelledError, GeneratorExit):
+            code = "client_closed"
+            raise
+        except BaseException:
+            code = ServiceError.code
+            raise
+        finally:
+            self._count(call, code)
+
+    @asynccontextmanager
+    async def _within_deadline(self, call: Call) -> AsyncIterator[None]:
+        until = call.deadline if self._stop_at is None else min(call.deadline, self._stop_at)
+        timeout = asyncio.timeout_at(until)
+        try:
+            async with timeout:
+                self._running.add(timeout)
+                yield
+        except TimeoutError:
+            if not timeout.expired():
+                raise
+            if self._stop_at is not None and self._stop_at < call.deadline:
+                raise Draining("the service is shutting down, repeat the request", retry_after_s=5) from None
+            allowed_ms = round(1000 * (call.deadline - call.arrived))
+            raise DeadlineExceeded(f"no answer within {allowed_ms} ms") from None
+        finally:
+            self._running.discard(timeout)
+
+    async def run(self, call: Call) -> AsyncGenerator[Sentence | Done, None]:
+        """Yield checked sentences, then one Done. To be used inside `admitted` and `aclosing`."""
+        loop = asyncio.get_running_loop()
+        task, card = call.task, call.version.card
+        settings = task.settings(call.request, card.tasks[task.name])
+        messages = render(*settings.template, task.fields(call.request))
+        for attempt in range(settings.attempts):
+            reader = task.reader(call.request, messages)
+            begun = loop.time()
+            async with aclosing(self._generate(call, reader, messages, settings, attempt)) as texts:
+                async for text in texts:
+                    if call.first_s is None:
+                        call.first_s = loop.time() - call.arrived
+                    yield Sentence(text)
+            call.engine_s += loop.time() - begun
+            if reader.usable:
+                break
+            if attempt + 1 < settings.attempts:
+                call.removed += [piece.reason for piece in reader.removed]
+                self.metrics.attempts.labels(task.name, call.version.name).inc()
+        call.removed += [piece.reason for piece in reader.removed]
+        yield Done(self._respond(call, reader.result()))
+
+    async def _generate(
+        self, call: Call, reader: Reader, messages: list[Message], settings: TaskSettings, attempt: int
+    ) -> AsyncGenerator[str, None]:
+        """Yield the reader's sentences; stop the engine once the reader is full."""
+        sampling = sampling_of(settings, attempt=attempt)
+        request_id = call.request_id if attempt == 0 else f"{call.request_id}-{attempt}"
+        finish = "stop"
+        prompt_tokens = completion_tokens = 0
+        stream = call.version.engine.generate(messages, sampling=sampling, request_id=request_id)
+        try:
+            async with aclosing(stream) as deltas:
+                async for delta in deltas:
+                    if delta.usage is not None:
+                        prompt_tokens, completion_tokens = (
+                            delta.usage.prompt_tokens,
+                            delta.usage.completion_tokens,
+                        )
+                    if delta.finish_reason:
+                        finish = delta.finish_reason
+                    for sentence in reader.feed(delta.text):
+                        yield sentence
+                    if reader.full:
+                        break
+            for sentence in reader.flush(finish):
+                yield sentence
+        finally:
+            call.prompt_tokens += prompt_tokens
+            call.completion_tokens += completion_tokens
+
+    def _respond(self, call: Call, result: Mapping[str, Any]) -> TaskResponse:
+        total = asyncio.get_running_loop().time() - call.arrived
+        timings = {"queue": call.queue_s, "engine": call.engine_s, "total": total}
+        if call.first_s is not None:
+            timings["first_sentence"] = call.first_s
+        self.metrics.finishes.labels(
+            call.task.name, call.version.name, str(result.get("finish", "stop"))
+        ).inc()
+        response: TaskResponse = call.task.response(
+            id=uuid.uuid4().hex,
+            model_version=call.version.name,
+            usage=Usage(prompt_tokens=call.prompt_tokens, completion_tokens=call.completion_tokens),
+            timings_ms={name: round(1000 * value, 2) for name, value in timings.items()},
+            **result,
+        )
+        return response
+
+    def _count(self, call: Call, code: str) -> None:
+        labels = (call.task.name, call.version.name)
+        metrics = self.metrics
+        metrics.requests.labels(*labels, code).inc()
+        metrics.latency.labels(*labels).observe(asyncio.get_running_loop().time() - call.arrived)
+        if call.first_s is not None:
+            metrics.first.labels(*labels).observe(call.first_s)
+        metrics.tokens.labels(*labels, "prompt").inc(call.prompt_tokens)
+        metrics.tokens.labels(*labels, "completion").inc(call.completion_tokens)
+        for reason in call.removed:
+            metrics.drops.labels(*labels, reason).inc()
+
+    async def probe(self, version: Version) -> bool:
+        """Ask one token of a version's engine and remember when it answered."""
+        try:
+            await version.engine.health()
+        except ServiceError:
+            self.metrics.engine_up.labels(version.name).set(0)
+            return False
+        version.canary_at = time.monotonic()
+        self.metrics.engine_up.labels(version.name).set(1)
+        return True
+
+
+def sampling_of(settings: TaskSettings, *, attempt: int) -> Sampling:
+    """Translate a card's settings; a further attempt draws more freely, else it would repeat the first."""
+    return Sampling(
+        max_tokens=settings.max_tokens,
+        temperature=settings.temperature if attempt == 0 else max(0.7, settings.temperature),
+        top_p=settings.top_p,
+        top_k=settings.top_k,
+        min_p=settings.min_p,
+        repetition_penalty=settings.repetition_penalty,
+        frequency_penalty=settings.frequency_penalty,
+        presence_penalty=settings.presence_penalty,
+        stop=settings.stop,
+        seed=settings.seed,
+    )

@@ -1,0 +1,38 @@
+"""Everything a person on call may turn, read from the environment (prefix `LLM_`) once, in `__main__`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from models.store import default_cache
+
+HERE = Path(__file__).parent
+
+
+class Settings(BaseSettings):
+    """Limits and places; times in seconds, sizes in bytes; places in flight and queue are per version."""
+
+    model_config = SettingsConfigDict(env_prefix="LLM_", frozen=True)
+
+    host: str = "127.0.0.1"
+    port: int = Field(default=8000, ge=0, le=65535)
+    deployment: Path = HERE / "deployment.toml"
+    cache: Path = Field(default_factory=default_cache)
+
+    max_in_flight: int = Field(default=32, ge=1, description="requests at the engines at once")
+    max_queue: int = Field(default=64, ge=0, description="requests that may wait; beyond: 429")
+    default_deadline_s: float = Field(default=60.0, gt=0)
+    max_deadline_s: float = Field(default=300.0, gt=0)
+    drain_grace_s: float = Field(default=60.0, ge=0, description="after SIGTERM, for what already runs")
+    max_body_bytes: int = Field(default=20 * 2**20, ge=1024, description="ten photos in base64 fit")
+
+    canary_interval_s: float = Field(default=10.0, gt=0, description="between one-token probes")
+    ready_max_age_s: float = Field(default=45.0, gt=0, description="/readyz: how old the last answer may be")
+    start_timeout_s: float = Field(default=900.0, gt=0, description="for all engines to come up")
+
+    log_format: Literal["auto", "json", "console"] = "auto"
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"

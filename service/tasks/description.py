@@ -1,0 +1,201 @@
+"""Turns a model's stream into a description: each sentence checked, an honest text when none passes."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from service import grounding, guards
+from service.grounding import Facts
+from service.letters import fold, skeleton, stem
+from service.sentences import SentenceSplitter, is_complete
+from service.tasks.base import Removed
+
+WORD = re.compile(r"[^\W\d_]{3,}")
+NUMBERED_LABEL = re.compile(r"(?i)^(?:параметр|param|parameter|характеристика)?[ _№-]*\d*$")
+REPEATS_MAX = 2  # a model that repeats itself twice will go on doing so
+COMMON_LINE = 3  # examples that end alike
+NEVER_SHOWN = ("contact_", "prohibited")  # prefixes of the reasons that hold for the seller's own words too
+NOTHING_TO_SAY = "Подробности можно уточнить у продавца в сообщениях."
+
+
+@dataclass(frozen=True, kw_only=True)
+class Listing:
+    """What the seller said. `facts` are (label, text) pairs in the order in which they are told."""
+
+    title: str
+    category: str
+    params: Mapping[str, str]
+    price: float | None
+    price_text: str
+    captions: Sequence[str] = ()
+
+    @property
+    def facts(self) -> list[tuple[str, str]]:
+        """Return every fact that a description may use."""
+        found = [
+            ("Название", self.title),
+            ("Категория", self.category),
+            *self.params.items(),
+            ("Цена", self.price_text),
+        ]
+        return [(label, text) for label, text in found if text.strip()]
+
+    def evidence(self) -> Facts:
+        """Index everything a sentence may rest on; a label's digits («Параметр 3») are no facts."""
+        lines = [f"{re.sub(r'[0-9]', '', label)}: {text}" for label, text in self.params.items()]
+        return Facts.of([self.title, self.category, *lines, *self.captions], price=self.price)
+
+    def subject(self) -> frozenset[str]:
+        """Return the stems that a text about this very listing mentions at least one of."""
+        for texts in ([self.title], [*self.params.values()], [self.category]):
+            if stems := _stems(" ".join(texts)):
+                return stems
+        return frozenset()
+
+
+def _stems(text: str) -> frozenset[str]:
+    return frozenset(stem(skeleton(word)) for word in WORD.findall(fold(text).lower()))
+
+
+class DescriptionReader:
+    """The reader of one attempt (see `tasks.base.Reader`).
+
+    Sentences wait until one of them names the listing's subject: a text that never does is about something
+    else and is dropped whole. `examples` are the prompt's finished answers, whose sentences a small model
+    likes to copy.
+    """
+
+    def __init__(self, listing: Listing, *, max_chars: int, examples: Sequence[str] = ()) -> None:
+        self.listing = listing
+        self.max_chars = max_chars
+        self.removed: list[Removed] = []
+        self.full = False
+        self._splitter = SentenceSplitter()
+        self._evidence = listing.evidence()
+        self._subject = listing.subject()
+        self._repetition = guards.Repetition()
+        told = Counter(_plain(sentence) for text in examples for sentence in _split(text))
+        # A closing line that stands under many examples is meant to be copied.
+        self._examples = {sentence for sentence, count in told.items() if count < COMMON_LINE}
+        self._kept: list[str] = []
+        self._held: list[str] = []
+        self._length = 0
+        self._repeats = 0
+        self._finish = "stop"
+
+    @property
+    def usable(self) -> bool:
+        """True once a sentence has passed."""
+        return bool(self._kept)
+
+    def feed(self, text: str) -> list[str]:
+        """Take the next piece, return the sentences that may be shown now."""
+        return self._consider(self._splitter.feed(text))
+
+    def flush(self, finish_reason: str) -> list[str]:
+        """Take the end of the stream; what the token limit cut in mid-sentence is dropped."""
+        rest = [] if self.full else self._splitter.flush()
+        if finish_reason == "length":
+            self._finish = "length"
+            self.removed += [Removed(piece, "unfinished") for piece in rest if not is_complete(piece)]
+            rest = [piece for piece in rest if is_complete(piece)]
+        shown = self._consider(rest)
+        self.removed += [Removed(sentence, "off_topic") for sentence in self._held]
+        self._held = []
+        return shown
+
+    def _consider(self, sentences: Sequence[str]) -> list[str]:
+        shown: list[str] = []
+        for raw in sentences:
+            if self.full:
+                break
+            sentence = _tidy(raw)
+            if reason := self._fault(sentence):
+                self.removed.append(Removed(sentence, reason))
+                continue
+            self._held.append(sentence)
+            if self._kept or not self._subject or self._subject & _stems(sentence):
+                shown += self._release()
+        return shown
+
+    def _fault(self, sentence: str) -> str | None:
+        """Return the code of the first reason against the sentence."""
+        if reason := guards.find(sentence):
+            return reason
+        if self._repetition.seen(sentence):
+            self._repeats += 1
+            if self._repeats >= REPEATS_MAX:
+                self.full = True
+            return "repetition"
+        if _plain(sentence) in self._examples and not _stems(sentence) <= self._evidence.stems:
+            return "prompt_leftover"
+        if unsupported := self._evidence.unsupported(sentence):
+            return unsupported[0].reason
+        return None
+
+    def _release(self) -> list[str]:
+        shown: list[str] = []
+        for sentence in self._held:
+            if self._length + len(sentence) + bool(self._kept) > self.max_chars:
+                self.full = True
+                self._finish = "length"
+                break
+            self._length += len(sentence) + bool(self._kept)
+            self._kept.append(sentence)
+            shown.append(sentence)
+        self._held = []
+        return shown
+
+    def result(self) -> dict[str, Any]:
+        """Return description, used_facts, removed_claims and finish."""
+        description, finish = " ".join(self._kept), self._finish
+        if not self._kept:
+            description, finish = fallback(self.listing, max_chars=self.max_chars), "fallback"
+        return {
+            "description": description,
+            "used_facts": grounding.used(self.listing.facts, description),
+            "removed_claims": [{"text": piece.text, "reason": piece.reason} for piece in self.removed],
+            "finish": finish,
+        }
+
+
+def fallback(listing: Listing, *, max_chars: int) -> str:
+    """Return a description made of the seller's own words: the title, then «label — value» as space allows.
+
+    Contacts and prohibited words of the seller's are left out here too.
+    """
+    title = _tidy(listing.title.strip())
+    described = [_clause(label, text) for label, text in listing.facts if label != "Название"]
+    sentences = [s for s in (title, *described) if not (guards.find(s) or "").startswith(NEVER_SHOWN)]
+    text = ""
+    for sentence in sentences:
+        joined = f"{text} {sentence}".strip()
+        if len(joined) <= max_chars:
+            text = joined
+    return text or NOTHING_TO_SAY
+
+
+def _clause(label: str, text: str) -> str:
+    text = " ".join(text.split())
+    return _tidy(text if NUMBERED_LABEL.match(label.strip()) else f"{label.strip()} — {text}")
+
+
+def _tidy(sentence: str) -> str:
+    """Begin with a capital, end with a mark."""
+    sentence = " ".join(sentence.split())
+    if sentence[:1].islower() and not re.match(r"[a-z]+[A-Z]", sentence):  # iPhone stays as it is
+        sentence = sentence[0].upper() + sentence[1:]
+    return sentence if is_complete(sentence) else sentence.rstrip(" ,;:-–—") + "."
+
+
+def _split(text: str) -> list[str]:
+    splitter = SentenceSplitter()
+    return [*splitter.feed(text), *splitter.flush()]
+
+
+def _plain(sentence: str) -> str:
+    return " ".join(WORD.findall(fold(sentence).lower()))
