@@ -71,7 +71,7 @@ def main(argv: list[str] | None = None) -> int:
     try:
         settings = Settings()
         configure_logging(style=settings.log_format, level=settings.log_level)
-        with asyncio.Runner(loop_factory=uvicorn.Config("").get_loop_factory()) as runner:
+        with asyncio.Runner(loop_factory=uvicorn.Config("", log_config=None).get_loop_factory()) as runner:
             runner.run(serve(settings))
     except asyncio.CancelledError:
         return 0  # stopped while the engines were starting

@@ -16,7 +16,6 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
-from service.admission import Gate
 from service.api import PROBLEM, ClientClosed, add_tasks, as_service_error
 from service.errors import InvalidRequest, ServiceError
 from service.middleware import Edge
@@ -56,7 +55,7 @@ def create_app(
                 await version.engine.close()
 
     app = FastAPI(title="Listing language models", version="1", lifespan=lifespan, redoc_url=None)
-    app.state.runner = runner
+    app.state.runner, app.state.settings = runner, settings
     app.add_middleware(Edge, metrics=metrics, max_body_bytes=settings.max_body_bytes)
     for kind in (ServiceError, RequestValidationError, HTTPException, ClientClosed, Exception):
         app.add_exception_handler(kind, _answer_error)
@@ -64,11 +63,6 @@ def create_app(
     _add_operations(app, runner, settings)
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
     return app
-
-
-def make_version(name: str, *, card: Any, engine: Any, settings: Settings) -> Version:
-    """Join a card and its engine with a gate of the configured size."""
-    return Version(name, card, engine, Gate(limit=settings.max_in_flight, queue=settings.max_queue))
 
 
 async def _watch(runner: Runner, version: Version, settings: Settings) -> None:
@@ -115,7 +109,7 @@ async def _answer_error(request: Request, error: Exception) -> Response:
 def _message(error: Mapping[str, Any]) -> str:
     if error["type"] == "json_invalid":
         return f"not valid JSON: {error.get('ctx', {}).get('error', 'cannot be parsed')}"
-    return str(error["msg"])
+    return str(error["msg"]).removeprefix("Value error, ")
 
 
 def _add_operations(app: FastAPI, runner: Runner, settings: Settings) -> None:

@@ -8,7 +8,7 @@ data, in `lexicon.toml`.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from types import MappingProxyType
@@ -39,6 +39,8 @@ _TIMES = re.compile(r"(?<=\d)\s*[xх*]\s*(?=\d)")
 _POLITE = frozenset({"вы", "вас", "вам", "вами", "ваш", "ваша", "ваше", "ваши", "вашего", "вашей", "вашим",
                      "вашему", "вашу", "ваших"})  # fmt: skip
 _YES = frozenset({"да", "есть", "имеется", "yes", "true"})
+_NEGATIONS: Mapping[str, Sequence[str]] = lexicon.read("lexicon.toml")["polarity"]
+_PAUSE = re.compile(r"[,.;:!?]")
 _CONTENT_MIN = 3  # letters; shorter words are prepositions and units
 _REACH = 2  # words that may stand inside a phrase, or between a negation and its claim
 
@@ -72,8 +74,7 @@ class Facts:
             lower = plain.lower()
             words.update(skeleton(word) for word in _WORD.findall(lower))
             words.update(skeleton(re.sub(r"[\W\d_]", "", word)) for word in _COMPOUND.findall(lower))
-            stems.update(stem(word) for word in _WORD.findall(lower))
-            stems.update(stem(skeleton(word)) for word in _WORD.findall(lower))
+            stems.update(_stems(lower))
             for number in numbers(lower):
                 for value in number.values | set(number.parts):
                     found.setdefault(value, set()).add(frozenset({"code"}) if number.glued else number.unit)
@@ -89,7 +90,7 @@ class Facts:
         )
 
     def unsupported(self, sentence: str) -> list[Unsupported]:
-        """Return every fragment of the sentence that the input does not support, in the order of the rules."""
+        """Return every fragment of the sentence that the input does not support, rule by rule."""
         plain = _plain(sentence)
         lower = plain.lower()
         found = numbers(lower)
@@ -150,7 +151,9 @@ class Facts:
                 start <= match.start() < end for start, end in quoted + checked
             ):
                 continue
-            opening = bool(_STARTS.search(text, max(0, match.start() - 8), match.start())) or match.start() == 0
+            opening = (
+                bool(_STARTS.search(text, max(0, match.start() - 8), match.start())) or match.start() == 0
+            )
             if (acronym or not (opening or shouting)) and not self._has_stem(word):
                 yield Unsupported(word, "ungrounded_name")
 
@@ -162,6 +165,12 @@ class Facts:
 def _plain(text: str) -> str:
     """Return the folded text with «б/у» as one word."""
     return _USED.sub("бу", fold(text)) if "у" in text or "У" in text else fold(text)
+
+
+def _stems(text: str) -> set[str]:
+    """Return the stems of the words of a folded text, as they are and with Latin twins as Cyrillic."""
+    words = _WORD.findall(text)
+    return {stem(word) for word in words} | {stem(skeleton(word)) for word in words}
 
 
 def _claims(text: str) -> Iterator[tuple[str, bool, str]]:
@@ -188,13 +197,57 @@ def _claims(text: str) -> Iterator[tuple[str, bool, str]]:
 
 def _negated(text: str, tokens: list[tuple[str, int, int]], first: int, last: int) -> bool:
     """Tell whether a negation stands by the claim, with no comma or stop in between."""
-    polarity = lexicon.read("lexicon.toml")["polarity"]
     for index in range(first - 1, max(-1, first - 1 - _REACH), -1):
-        if re.search(r"[,.;:!?]", text[tokens[index][2] : tokens[index + 1][1]]):
+        if _PAUSE.search(text[tokens[index][2] : tokens[index + 1][1]]):
             break
-        if tokens[index][0] in polarity["before"]:
+        if tokens[index][0] in _NEGATIONS["before"]:
             return True
     following = tokens[last + 1 : last + 2]
-    return bool(following) and following[0][0] in polarity["after"] and not re.search(
-        r"[,.;:!?]", text[tokens[last][2] : following[0][1]]
+    return (
+        bool(following)
+        and following[0][0] in _NEGATIONS["after"]
+        and not _PAUSE.search(text[tokens[last][2] : following[0][1]])
     )
+
+
+def used(facts: Mapping[str, str] | Iterable[tuple[str, str]], *, description: str) -> list[str]:
+    """Return the facts, as «label: value», that the description makes use of.
+
+    A value is used if all its numbers and words are there, or all its numbers and half of its words;
+    «да» stands for its label. A lone one-digit number needs its label too: «2» alone is anywhere.
+    """
+    lower = _plain(description).lower()
+    stems = _stems(lower)
+    values = {value for number in numbers(lower) for value in number.values | set(number.parts)}
+    pairs = facts.items() if isinstance(facts, Mapping) else facts
+    return [
+        f"{label}: {text}" if label else text
+        for label, text in pairs
+        if _is_used(_plain(label).lower(), _plain(text).lower(), stems=stems, values=values)
+    ]
+
+
+def _is_used(label: str, text: str, *, stems: set[str], values: set[str]) -> bool:
+    """Tell whether one folded lower-case fact is among the stems and numbers of a description."""
+    said = numbers(text)
+    bare = text
+    for number in reversed(said):
+        bare = f"{bare[: number.start]} {bare[number.end :]}"
+    names = _content(label)
+    words = _content(bare) or (names if not said else [])
+    if words and set(_WORD.findall(bare)) <= _YES:
+        words = names
+    found = sum(stem(word) in stems or stem(skeleton(word)) in stems for word in words)
+    if not said:
+        return bool(words) and found == len(words)
+    if not all(number.values & values for number in said):
+        return False
+    if words:
+        return found * 2 >= len(words)
+    telling = any(len(value) > 1 for number in said for value in number.values)
+    return telling or any(stem(word) in stems for word in names)
+
+
+def _content(text: str) -> list[str]:
+    """Return the words that carry meaning: all of three letters and more, all Latin ones."""
+    return [word for word in _WORD.findall(text) if len(word) >= _CONTENT_MIN or word.isascii()]

@@ -11,6 +11,7 @@ import re
 from collections import Counter
 from collections.abc import Mapping
 from functools import cache
+from itertools import pairwise
 from types import MappingProxyType
 
 from service import lexicon
@@ -32,9 +33,18 @@ REASONS: Mapping[str, str] = MappingProxyType(
     }
 )
 
-_BY_PATTERN = ("contact_email", "contact_link", "contact_messenger", "refusal", "prompt_leftover", "prohibited")
+_BY_PATTERN = (
+    "contact_email",
+    "contact_link",
+    "contact_messenger",
+    "refusal",
+    "prompt_leftover",
+    "prohibited",
+)
 _SPACED_OUT = re.compile(r"(?<![^\W_])(?:[^\W\d_][\s._*-]{1,2}){3,}[^\W\d_](?![^\W_])")
-_LEET = re.compile(r"(?<!\w)(?=[013б6@$]?[а-я])[а-я0136@$]*(?:[а-я][0136@$][а-я]|(?<!\w)[06][а-я])[а-я0136@$]*")
+_LEET = re.compile(
+    r"(?<!\w)(?=[013б6@$]?[а-я])[а-я0136@$]*(?:[а-я][0136@$][а-я]|(?<!\w)[06][а-я])[а-я0136@$]*"
+)
 _LEET_LETTERS = str.maketrans("0136@$", "оизбас")
 
 _EXOTIC = re.compile(r"[^\u0000-\u024f\u0370-\u03ff\u0400-\u045f\u1e00-\u1eff\u2000-\u2bff]")
@@ -43,7 +53,7 @@ _PATCHWORK = re.compile(r"[а-я]+[a-z]+[а-я]+|[a-z]+[а-я]+[a-z]+")  # «кv
 _CONSONANTS = re.compile(r"[бвгджзйклмнпрстфхцчшщьъ]{7}|[аеиоуыэюя]{6}")
 _CYRILLIC = re.compile(r"[а-яА-Я]")
 _LOWER_LATIN = re.compile(r"(?<![\w.-])[a-z]{2,}(?![\w.-]*\d)")
-_ENGLISH = frozenset("the is are was of and for with this that has have your you it in on to not very as be from an at".split())
+_ENGLISH = frozenset(lexicon.read("lexicon.toml")["english"]["words"])
 _LONGEST = 25  # letters; «достопримечательностями» has 23
 
 _WORD = re.compile(r"[^\W_]+")
@@ -80,7 +90,9 @@ def _patterns(reason: str) -> tuple[re.Pattern[str], ...]:
     """Compile a section of `guards.toml`; a leading edge shared by all words of it is what makes it fast."""
     section = lexicon.read("guards.toml")[reason]
     edges = {"words": r"\b", "start": r"\A\W*", "any": ""}
-    return tuple(re.compile(f"{edge}(?:{'|'.join(section[key])})") for key, edge in edges.items() if section[key])
+    return tuple(
+        re.compile(f"{edge}(?:{'|'.join(section[key])})") for key, edge in edges.items() if section[key]
+    )
 
 
 def _variants(lower: str) -> list[str]:
@@ -120,7 +132,7 @@ def _repeats(lower: str, words: list[str]) -> bool:
     if any(len(word) > 8 and _SYLLABLES.search(word) and not word.isdigit() for word in words):
         return True
     row = 1
-    for previous, word in zip(words, words[1:], strict=False):
+    for previous, word in pairwise(words):
         row = row + 1 if word == previous else 1
         if row > _WORD_ROW:
             return True

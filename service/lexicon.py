@@ -37,7 +37,7 @@ def pattern(entry: str) -> str:
 
 
 class Terms:
-    """Entries that name a meaning; the cost of one word is a look-up of its first two letters, then cached."""
+    """Entries that name a meaning; the cost of one word is a look-up by two letters, then cached."""
 
     def __init__(self, entries: Iterable[str]) -> None:
         self._by_prefix: dict[str, list[tuple[re.Pattern[str], str]]] = {}

@@ -22,7 +22,9 @@ _MULTIPLIER = re.compile(
 )
 _FACTORS = {"k": 10**3, "m": 10**6, "g": 10**9}
 _DATE = re.compile(r"\d{1,2}\.\d{1,2}\.(?:\d{4}|\d\d)")
-_ENDING = r"(?:-?\s?(?:ти|ми|го|х|й|я|е|ый|ая)(?=[\s-]))?"  # «2-х комнатная», «5-ти летний»
+# «2-х комнатная», «5-ти летний», «на 9-м этаже»
+_ENDING = r"(?:-?\s?(?:ти|ми|го|х|й|я|е|ый|ая)(?=[\s-])|-м(?=\s[а-я]))?"
+_BARE = frozenset({"size"})  # «46 размер» says no more than «46»
 _RANGE = re.compile(r"\s*(?:[-/*xх+]|до|на|и|или)\s*")
 
 
@@ -127,7 +129,9 @@ def _readings(token: str, *, grouped: bool) -> tuple[frozenset[str], tuple[str, 
         return frozenset({"".join(parts)}), ()
     if _DATE.fullmatch(token):
         return frozenset({token}), tuple(part.lstrip("0") or "0" for part in parts)
-    return frozenset({token}), (tuple(parts) if "." not in token else ())  # «42,44,46» is a list, «4.4.2» is not
+    return frozenset({token}), (
+        tuple(parts) if "." not in token else ()
+    )  # «42,44,46» is a list, «4.4.2» is not
 
 
 def _plain(value: Decimal) -> str:
@@ -165,7 +169,10 @@ def _unit_named(spelling: str) -> frozenset[str]:
 def _unit_at(text: str, position: int) -> tuple[frozenset[str] | None, int]:
     """Return the unit that follows a number and the position after both."""
     match = _unit_pattern().match(text, position)
-    return (_unit_named(match[1]), match.end()) if match else (None, position)
+    if match is None:
+        return None, position
+    unit = _unit_named(match[1])
+    return (None if unit == _BARE else unit), match.end()
 
 
 def _share_units(text: str, found: list[Number]) -> list[Number]:

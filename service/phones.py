@@ -3,14 +3,15 @@
 A run is a row of digit groups with no ordinary word in between. Groups are joined and compared with the
 numbering plan: 7 or 8 and ten digits, ten digits alone, `+` and ten or more, a city number beside a word such
 as «тел.». Lists of sizes, prices and article numbers differ in where the groups are cut, and in their order.
-A bare ten-digit number that begins with 3, 4 or 8 («8450006670») is a part number unless cut like a telephone's.
+A bare ten-digit number that begins with 3, 4 or 8 («8450006670») is a part number unless it is cut
+like a telephone's.
 """
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from itertools import accumulate, groupby
+from itertools import accumulate, groupby, pairwise
 
 from service.numerals import compose, value_of
 
@@ -36,9 +37,12 @@ _LABELLED = re.compile(
     r"(?:артик[а-я]*|арт|код[а-я]*|imei|isbn|vin|oem|s/?n|инн|огрн|штрих[а-я-]*|каталожн[а-я]*|серийн[а-я]*|gtin|ean)"
     r"\W{0,3}(?:товара|номер[а-я]*)?\W{0,3}$"
 )
+_BRACKETED = re.compile(r"\(\d{3,5}\)")  # (495) 1234567
 _MIN_DIGITS = 5
 _DIGIT = re.compile(r"\d")
-_DIGIT_WORD = re.compile(r"\b(?:нол|один|одна|дв[ае]|три|четыр|пят|шест|сем[ьи]|восем|девят|сорок|сто\b|плюс)")
+_DIGIT_WORD = re.compile(
+    r"\b(?:нол|один|одна|дв[ае]|три|четыр|пят|шест|сем[ьи]|восем|девят|сорок|сто\b|плюс)"
+)
 
 
 @dataclass(slots=True)
@@ -93,8 +97,8 @@ def _close(text: str, items: list[tuple[int, int, str]], runs: list[_Run]) -> No
             values = [value for _, _, word in row if (value := value_of(word)) is not None]
             said = [(row[first][0], str(int(value))) for first, _, value in compose(values)]
             run.spoken += len(said)
-        for start, value in said:
-            run.groups.append(value)
+        for start, group_digits in said:
+            run.groups.append(group_digits)
             run.plus.append(bool(_PLUS.search(text, max(0, start - 8), start)))
     items.clear()
     if sum(map(len, run.groups)) >= _MIN_DIGITS or run.spoken:
@@ -113,8 +117,8 @@ def _is_phone(text: str, run: _Run) -> bool:
     called = bool(_BESIDE.search(before) or _CALL_AFTER.match(text, run.end))
     if called and 5 <= len(digits) <= 13 and not _AMOUNT_AFTER.match(text, run.end):
         return True
-    if len(digits) == 10 and len(run.groups) < 4 and before.endswith("(") and text[run.start + len(run.groups[0])] == ")":
-        return True  # (495) 1234567
+    if len(digits) == 10 and _BRACKETED.match(text, max(0, run.start - 1)):
+        return True
     if [len(group) for group in run.groups] == [3, 2, 2] and re.search(r"\d{3}-\d\d-\d\d$", text[: run.end]):
         return True
     for first in range(len(run.groups)):
@@ -129,7 +133,7 @@ def _is_phone(text: str, run: _Run) -> bool:
 
 
 def _dictated(run: _Run) -> bool:
-    """Tell whether words dictate the beginning of a number: «восемь девятьсот …», «плюс семь …», «9 2 6 1 2»."""
+    """Tell whether words dictate the beginning of a number: «плюс семь …», «восемь девятьсот …»."""
     if any(run.plus) and len(run.groups) > 1:
         return True
     prefixed = len(run.groups) > 2 and run.groups[0] in {"8", "7"} and run.groups[1][0] == "9"
@@ -142,7 +146,7 @@ def _fits(groups: list[str], *, plus: bool, spoken: int) -> bool:
     if plus:
         return digits[0] != "0"
     numbers = [int(group) for group in groups]
-    if len(numbers) > 3 and all(low < high for low, high in zip(numbers, numbers[1:], strict=False)):
+    if len(numbers) > 3 and all(low < high for low, high in pairwise(numbers)):
         return False  # sizes: 92 98 104 110
     offset = len(digits) - 10
     cuts = frozenset(place - offset for place in accumulate(map(len, groups[:-1]))) - set(range(-9, 1))

@@ -49,13 +49,17 @@ class Done:
 
 @dataclass(slots=True, kw_only=True)
 class Call:
-    """One request on its way through the runner; times are of the event loop's clock."""
+    """One request on its way through the runner.
+
+    `deadline` is of the event loop's clock; what is measured is of the finer performance counter.
+    """
 
     task: AnyTask
     request: TaskRequest
     request_id: str
     version: Version
     arrived: float
+    deadline_s: float
     deadline: float
     queue_s: float = 0.0
     first_s: float | None = None
@@ -93,15 +97,15 @@ class Runner:
     def call(
         self, task: AnyTask, request: TaskRequest, *, request_id: str, pinned: str | None, deadline_s: float
     ) -> Call:
-        """Open a call: the clock of its deadline runs from now."""
-        now = asyncio.get_running_loop().time()
+        """Open a call: the clock of its deadline runs from now. Raises UnknownModelVersion."""
         return Call(
             task=task,
             request=request,
             request_id=request_id,
             version=self.assign(pinned),
-            arrived=now,
-            deadline=now + deadline_s,
+            arrived=time.perf_counter(),
+            deadline_s=deadline_s,
+            deadline=asyncio.get_running_loop().time() + deadline_s,
         )
 
     def drain(self, grace_s: float) -> None:
@@ -151,26 +155,24 @@ class Runner:
                 raise
             if self._stop_at is not None and self._stop_at < call.deadline:
                 raise Draining("the service is shutting down, repeat the request", retry_after_s=5) from None
-            allowed_ms = round(1000 * (call.deadline - call.arrived))
-            raise DeadlineExceeded(f"no answer within {allowed_ms} ms") from None
+            raise DeadlineExceeded(f"no answer within {round(1000 * call.deadline_s)} ms") from None
         finally:
             self._running.discard(timeout)
 
     async def run(self, call: Call) -> AsyncGenerator[Sentence | Done, None]:
         """Yield checked sentences, then one Done. To be used inside `admitted` and `aclosing`."""
-        loop = asyncio.get_running_loop()
         task, card = call.task, call.version.card
         settings = task.settings(call.request, card.tasks[task.name])
         messages = render(*settings.template, task.fields(call.request))
         for attempt in range(settings.attempts):
             reader = task.reader(call.request, messages)
-            begun = loop.time()
+            begun = time.perf_counter()
             async with aclosing(self._generate(call, reader, messages, settings, attempt)) as texts:
                 async for text in texts:
                     if call.first_s is None:
-                        call.first_s = loop.time() - call.arrived
+                        call.first_s = time.perf_counter() - call.arrived
                     yield Sentence(text)
-            call.engine_s += loop.time() - begun
+            call.engine_s += time.perf_counter() - begun
             if reader.usable:
                 break
             if attempt + 1 < settings.attempts:
@@ -209,7 +211,7 @@ class Runner:
             call.completion_tokens += completion_tokens
 
     def _respond(self, call: Call, result: Mapping[str, Any]) -> TaskResponse:
-        total = asyncio.get_running_loop().time() - call.arrived
+        total = time.perf_counter() - call.arrived
         timings = {"queue": call.queue_s, "engine": call.engine_s, "total": total}
         if call.first_s is not None:
             timings["first_sentence"] = call.first_s
@@ -229,7 +231,7 @@ class Runner:
         labels = (call.task.name, call.version.name)
         metrics = self.metrics
         metrics.requests.labels(*labels, code).inc()
-        metrics.latency.labels(*labels).observe(asyncio.get_running_loop().time() - call.arrived)
+        metrics.latency.labels(*labels).observe(time.perf_counter() - call.arrived)
         if call.first_s is not None:
             metrics.first.labels(*labels).observe(call.first_s)
         metrics.tokens.labels(*labels, "prompt").inc(call.prompt_tokens)

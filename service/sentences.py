@@ -8,16 +8,10 @@ from __future__ import annotations
 
 import re
 
-# Always followed by what they shorten: no boundary after them.
-_BEFORE = frozenset(
-    "ул пер просп пр-т пр-кт наб бул б-р мкр мкрн пос дер корп обл им тел моб проф акад св напр арт ред изд рис"
-    " прим гр-н г-н г-жа т.е т.к т.н т.ч в т.ч англ нем рус лат ср мин макс ориг кв стр пл жен муж дет".split()
-)
-# May close a sentence: a boundary when a capital follows.
-_AFTER = frozenset(
-    "руб р шт т.д т.п др пр г гг мес мм см м км кг гр л мл с сек час ч сот тыс млн млрд кв.м эт чел ст л.с т.р"
-    " н.э комн коп уп дн кв".split()
-)
+from service import lexicon
+
+_BEFORE = frozenset(lexicon.read("lexicon.toml")["abbreviations"]["before"])
+_AFTER = frozenset(lexicon.read("lexicon.toml")["abbreviations"]["after"])
 _CANDIDATE = re.compile(r"\n|[.!?…]+|\){2,}|[:;]-?\)+")
 _AHEAD = re.compile(
     r"""(?P<mark>[.!?…]+|\){2,}|[:;]-?\)+)
@@ -30,9 +24,8 @@ _AHEAD = re.compile(
 _WORD_BEFORE = re.compile(r"[^\W\d_]+(?:[-.][^\W\d_]+)*$")
 _NUMBER_BEFORE = re.compile(r"\d[\s-]*$")
 _LIST_NUMBER = re.compile(r"\s*\d{1,2}$")
-_LIST_MARK = re.compile(r"\s*(?:(?:[-–—•*·▪►●]+\s+|\d{1,2}[.)]\s+(?=[^\W\d_]))\s*)*")
+_LIST_MARK = re.compile(r"\A\s*(?:(?:[-–—•*·▪►●]+\s+|\d{1,2}[.)]\s+(?=[^\W\d_]))\s*)*")
 _COMPLETE = re.compile(r"""(?:[.!?…][»"”’'\])\s]*|\){2,})$""")
-_UNDECIDED = ".!?…)]»”’ "  # more of these after a mark decides nothing
 _QUOTE_REACH = 120  # characters; a quote or bracket left open longer than this was never closed
 
 
@@ -46,21 +39,22 @@ class SentenceSplitter:
 
     def feed(self, text: str) -> list[str]:
         """Add a piece of text and return the sentences that are now certainly complete."""
+        more_of_the_same = self._waiting and not text.strip(self._text[-1:])  # «......» decides nothing yet
         self._text += text
-        if self._waiting and not text.strip(_UNDECIDED):
+        if more_of_the_same:
             return []
         done: list[str] = []
         start = 0
         while found := _CANDIDATE.search(self._text, self._scanned):
-            end, after = self._boundary(found, start=start)
-            self._waiting = end is None and after is None
-            if self._waiting:
+            decided = self._decide(found, start=start)
+            self._waiting = decided is None
+            if decided is None:
                 self._scanned = found.start()
                 break
-            if end is not None:
-                done.append(_strip(self._text[start:end]))
-                start = end
-            self._scanned = end if after is None else after  # type: ignore[assignment]
+            ends, self._scanned = decided
+            if ends:
+                done.append(_strip(self._text[start : self._scanned]))
+                start = self._scanned
         else:
             # The beginning of a smiley is no candidate yet but may become one.
             self._scanned = max(self._scanned, len(self._text.rstrip(":;-)")))
@@ -74,18 +68,17 @@ class SentenceSplitter:
         self._text, self._scanned, self._waiting = "", 0, False
         return [rest] if rest else []
 
-    def _boundary(self, found: re.Match[str], *, start: int) -> tuple[int | None, int | None]:
-        """Return (end, None) of a sentence, (None, after) to go on from there, (None, None) to wait."""
-        text = self._text
+    def _decide(self, found: re.Match[str], *, start: int) -> tuple[bool, int] | None:
+        """Return whether the sentence ends at the mark and where to go on from; None: wait for more."""
         if found[0] == "\n":
-            return found.end(), None
-        ahead = _AHEAD.match(text, found.start())
+            return True, found.end()
+        ahead = _AHEAD.match(self._text, found.start())
         assert ahead is not None
         if ahead["next"] is None:
-            return None, None
-        if ahead["next"] == "\n" or _ends(text[start : found.start()], ahead):
-            return ahead.end("close"), None
-        return None, ahead.end("mark")
+            return None
+        if ahead["next"] == "\n" or _ends(self._text[start : found.start()], ahead):
+            return True, ahead.end("close")
+        return False, ahead.end("mark")
 
 
 def _ends(before: str, ahead: re.Match[str]) -> bool:
@@ -154,7 +147,7 @@ def _open_quote(before: str) -> bool:
 
 def _strip(text: str) -> str:
     """Remove the list mark and the white space around a sentence."""
-    return text[_LIST_MARK.match(text).end() :].strip()  # type: ignore[union-attr]
+    return _LIST_MARK.sub("", text).strip()
 
 
 def is_complete(sentence: str) -> bool:

@@ -56,7 +56,10 @@ class Usage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Delta:
-    """A piece of the answer. The last one carries `finish_reason` ("stop" or "length") and `usage`."""
+    """A piece of the answer. The last one carries `finish_reason` ("stop" or "length").
+
+    `usage` counts up to here where the engine tells it, and always in the last piece.
+    """
 
     text: str = ""
     finish_reason: str | None = None

@@ -112,7 +112,6 @@ class FakeEngine:
         answer = _compose(script, messages, sampling)
         if self._keep_prompts:
             self.prompts.append(list(messages))
-        usage = Usage(prompt_tokens=num_prompt_tokens, completion_tokens=len(answer.tokens))
         self.in_flight += 1
         self.started += 1
         complete = failed = False
@@ -125,7 +124,7 @@ class FakeEngine:
                         text="".join(answer.texts[sent:upto]),
                         logprobs=_logprobs(answer.tokens[sent:upto], sampling),
                         finish_reason=answer.finish_reason if complete else None,
-                        usage=usage if complete else None,
+                        usage=Usage(prompt_tokens=num_prompt_tokens, completion_tokens=upto),
                     )
                     sent = upto
         except EngineError:

@@ -33,7 +33,8 @@ def chat_request(
         "model": model,
         "messages": messages,
         "stream": True,
-        "stream_options": {"include_usage": True},
+        # Continuous, so that an answer which is cut short is counted too.
+        "stream_options": {"include_usage": True, "continuous_usage_stats": True},
         "request_id": request_id,
         "max_tokens": sampling.max_tokens,
         "temperature": sampling.temperature,
@@ -85,7 +86,7 @@ class AnswerParser:
     def __init__(self) -> None:
         self.started = False  # a byte of the body has come
         self.finish_reason: str | None = None
-        self._usage: Usage | None = None
+        self._usage: dict[str, int] | None = None
         self._tail = b""  # the unfinished line
         self._event = b""  # the data of the unfinished event
         self._num_events = 0
@@ -108,18 +109,24 @@ class AnswerParser:
                     return self.end()
                 self._read(event)
         if self._texts or self._logprobs:
-            return self._take(finish_reason=None, usage=None)
+            return self._take(finish_reason=None)
         return None
 
     def end(self) -> Delta:
         """Return the last Delta, or raise if the answer was not complete when the stream ended."""
         if self.finish_reason not in _COMPLETE:
             raise EngineAborted("The stream ended without a finish reason", started=self.started)
-        return self._take(finish_reason=self.finish_reason, usage=self._usage)
+        return self._take(finish_reason=self.finish_reason)
 
-    def _take(self, *, finish_reason: str | None, usage: Usage | None) -> Delta:
+    def _take(self, *, finish_reason: str | None) -> Delta:
+        usage = self._usage and Usage(
+            prompt_tokens=self._usage["prompt_tokens"], completion_tokens=self._usage["completion_tokens"]
+        )
         delta = Delta(
-            text="".join(self._texts), logprobs=self._logprobs, finish_reason=finish_reason, usage=usage
+            text="".join(self._texts),
+            logprobs=self._logprobs,
+            finish_reason=finish_reason,
+            usage=usage or None,
         )
         self._texts, self._logprobs = [], []
         return delta
@@ -132,9 +139,10 @@ class AnswerParser:
             if choices := chunk["choices"]:
                 self._read_choice(choices[0])
             if usage := chunk.get("usage"):
-                self._usage = Usage(
-                    prompt_tokens=usage["prompt_tokens"], completion_tokens=usage["completion_tokens"]
-                )
+                self._usage = {
+                    "prompt_tokens": int(usage["prompt_tokens"]),
+                    "completion_tokens": int(usage["completion_tokens"]),
+                }
         except (ValueError, KeyError, TypeError, AttributeError, IndexError):
             # Without the cause: orjson's error holds the document, which is a user's text.
             raise EngineAborted("The engine sent an event that is no chat chunk", started=True) from None

@@ -6,11 +6,19 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Generic, Protocol, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
 from models.card import TaskSettings
 from models.prompts import Message
 
+
+def _not_blank(text: str) -> str:
+    if not text.strip():
+        raise ValueError("must not be blank")
+    return text
+
+
+NotBlank = AfterValidator(_not_blank)
 VersionName = Annotated[str, StringConstraints(min_length=1, max_length=100)]
 UnitId = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 
@@ -18,7 +26,8 @@ UnitId = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 class TaskRequest(BaseModel):
     """Fields that every request shares; unknown fields are refused."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    # strict: "1000" is no number and "yes" no boolean; a caller learns of it here, not from odd answers
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
     model_version: VersionName | None = Field(default=None, description="Serve exactly this version.")
 

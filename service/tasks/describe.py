@@ -9,15 +9,15 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_vali
 
 from models.card import TaskSettings
 from models.prompts import Message
-from service.tasks.base import Task, TaskRequest, TaskResponse, UnitId
+from service.tasks.base import NotBlank, Task, TaskRequest, TaskResponse, UnitId
 from service.tasks.description import DescriptionReader, Listing
 
 CHARS_PER_TOKEN_MIN = 2.0  # of the worst tokenizer met on Russian listings (Mistral v0.1: 2.1)
 MAX_PHOTO_CHARS = 15_000_000  # of base64: about 11 MB of picture
 PHOTOS_UNSEEN = "captions_unavailable"
 
-Title = Annotated[str, StringConstraints(max_length=200, pattern=r"\S")]
-ParamName = Annotated[str, StringConstraints(max_length=100, pattern=r"\S")]
+Title = Annotated[str, StringConstraints(max_length=200), NotBlank]
+ParamName = Annotated[str, StringConstraints(max_length=100), NotBlank]
 ParamValue = Annotated[str, StringConstraints(max_length=1000)]
 
 

@@ -16,6 +16,11 @@ from service.tasks.base import Removed
 
 WORD = re.compile(r"[^\W\d_]{3,}")
 NUMBERED_LABEL = re.compile(r"(?i)^(?:параметр|param|parameter|характеристика)?[ _№-]*\d*$")
+SALE = re.compile(r"\b(?:прода|распрода)")
+# Wanted, to let, services, jobs: a small model offers all of them for sale.
+OTHER_DEAL = re.compile(
+    r"\b(?:купл[юа]|купим|скупк|сда[мюё]|сдаем|сдается|аренд|сним[уе]|ищу|ищем|услуг|ваканс|резюме)"
+)
 REPEATS_MAX = 2  # a model that repeats itself twice will go on doing so
 COMMON_LINE = 3  # examples that end alike
 NEVER_SHOWN = ("contact_", "prohibited")  # prefixes of the reasons that hold for the seller's own words too
@@ -77,6 +82,8 @@ class DescriptionReader:
         self._splitter = SentenceSplitter()
         self._evidence = listing.evidence()
         self._subject = listing.subject()
+        said = fold(" ".join([listing.title, listing.category, *listing.params.values()])).lower()
+        self._not_for_sale = bool(OTHER_DEAL.search(said)) and not SALE.search(said)
         self._repetition = guards.Repetition()
         told = Counter(_plain(sentence) for text in examples for sentence in _split(text))
         # A closing line that stands under many examples is meant to be copied.
@@ -133,6 +140,8 @@ class DescriptionReader:
             return "repetition"
         if _plain(sentence) in self._examples and not _stems(sentence) <= self._evidence.stems:
             return "prompt_leftover"
+        if self._not_for_sale and SALE.search(fold(sentence).lower()):
+            return "ungrounded_claim"
         if unsupported := self._evidence.unsupported(sentence):
             return unsupported[0].reason
         return None
@@ -157,7 +166,7 @@ class DescriptionReader:
             description, finish = fallback(self.listing, max_chars=self.max_chars), "fallback"
         return {
             "description": description,
-            "used_facts": grounding.used(self.listing.facts, description),
+            "used_facts": grounding.used(self.listing.facts, description=description),
             "removed_claims": [{"text": piece.text, "reason": piece.reason} for piece in self.removed],
             "finish": finish,
         }

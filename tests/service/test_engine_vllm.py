@@ -75,7 +75,7 @@ async def test_every_sampling_value_is_sent(server: OpenAIServer, engine: VllmEn
     assert sent["logprobs"] is True
     assert sent["top_logprobs"] == 2
     assert sent["structured_outputs"] == {"choice": [TEXT]}
-    assert sent["stream_options"] == {"include_usage": True}
+    assert sent["stream_options"] == {"include_usage": True, "continuous_usage_stats": True}
 
 
 async def test_request_id_reaches_the_server(server: OpenAIServer, engine: VllmEngine) -> None:
