@@ -217,7 +217,7 @@ def task_endpoint(task: AnyTask, runner: Runner, settings: Settings) -> Callable
     # FastAPI reads types from here; the schema differs from task to task.
     endpoint.__annotations__ = {
         "request": Request,
-        "body": Annotated[task.request, Body()],
+        "body": Annotated[task.request, Body(examples=[task.example.model_dump(exclude_defaults=True)])],
         "return": Response,
     }
     return endpoint

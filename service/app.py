@@ -21,6 +21,7 @@ from service.errors import InvalidRequest, ServiceError
 from service.middleware import Edge
 from service.runner import Runner, Version
 from service.settings import Settings
+from service.tasks import TASKS
 from service.telemetry import Metrics
 
 
@@ -44,6 +45,7 @@ def create_app(
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        await runner.warm_up(TASKS)
         probes = [asyncio.create_task(_watch(runner, v, settings)) for v in versions.values()]
         try:
             yield

@@ -38,6 +38,7 @@ _USED = re.compile(r"(?<!\w)б\s?[/\\.]\s?у(?!\w)\.?")
 _TIMES = re.compile(r"(?<=\d)\s*[xх*]\s*(?=\d)")
 _POLITE = frozenset({"вы", "вас", "вам", "вами", "ваш", "ваша", "ваше", "ваши", "вашего", "вашей", "вашим",
                      "вашему", "вашу", "ваших"})  # fmt: skip
+_PREPOSITIONS = frozenset({"для", "при", "под", "над", "или", "как", "про"})
 _YES = frozenset({"да", "есть", "имеется", "yes", "true"})
 _NEGATIONS: Mapping[str, Sequence[str]] = lexicon.read("lexicon.toml")["polarity"]
 _PAUSE = re.compile(r"[,.;:!?]")
@@ -73,7 +74,7 @@ class Facts:
             plain = _plain(text)
             lower = plain.lower()
             words.update(skeleton(word) for word in _WORD.findall(lower))
-            words.update(skeleton(re.sub(r"[\W\d_]", "", word)) for word in _COMPOUND.findall(lower))
+            words.update(skeleton("".join(_WORD.findall(word))) for word in _COMPOUND.findall(lower))
             stems.update(_stems(lower))
             for number in numbers(lower):
                 for value in number.values | set(number.parts):
@@ -83,7 +84,7 @@ class Facts:
             value = format(Decimal(str(price)).normalize(), "f")
             found.setdefault(value, set()).add(frozenset({"rub"}))
         return cls(
-            words=frozenset(words),
+            words=frozenset(words - {""}),
             stems=frozenset(stems),
             numbers={value: frozenset(units) for value, units in found.items()},
             claims=frozenset(claims),
@@ -250,4 +251,5 @@ def _is_used(label: str, text: str, *, stems: set[str], values: set[str]) -> boo
 
 def _content(text: str) -> list[str]:
     """Return the words that carry meaning: all of three letters and more, all Latin ones."""
-    return [word for word in _WORD.findall(text) if len(word) >= _CONTENT_MIN or word.isascii()]
+    words = _WORD.findall(text)
+    return [w for w in words if (len(w) >= _CONTENT_MIN and w not in _PREPOSITIONS) or w.isascii()]

@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import time
 import uuid
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
+
+import structlog
 
 from models.card import Card, TaskSettings
 from models.prompts import Message, render
@@ -19,7 +21,9 @@ from service.errors import DeadlineExceeded, Draining, ServiceError, UnknownMode
 from service.tasks.base import Reader, Task, TaskRequest, TaskResponse, Usage
 from service.telemetry import Metrics
 
+log = structlog.get_logger(__name__)
 AnyTask = Task[Any, Any]
+WARM_UP_S = 120.0
 
 
 @dataclass(slots=True)
@@ -238,6 +242,22 @@ class Runner:
         metrics.tokens.labels(*labels, "completion").inc(call.completion_tokens)
         for reason in call.removed:
             metrics.drops.labels(*labels, reason).inc()
+
+    async def warm_up(self, tasks: Sequence[AnyTask]) -> None:
+        """Answer every task's example by every version: prompts compiled, prefixes cached, lexicons loaded."""
+        for version in self.versions.values():
+            for task in tasks:
+                call = self.call(
+                    task, task.example, request_id="warm-up", pinned=version.name, deadline_s=WARM_UP_S
+                )
+                try:
+                    async with asyncio.timeout_at(call.deadline), aclosing(self.run(call)) as events:
+                        async for _ in events:
+                            pass
+                except (ServiceError, TimeoutError) as error:
+                    log.warning(
+                        "warm-up failed", task=task.name, model_version=version.name, reason=str(error)
+                    )
 
     async def probe(self, version: Version) -> bool:
         """Ask one token of a version's engine and remember when it answered."""

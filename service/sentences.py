@@ -111,11 +111,11 @@ def _full_stop(before: str, ahead: re.Match[str]) -> bool:
         return False
     if name in _AFTER and (measured or len(name) > 1):
         return following.isupper()
-    if len(name) == 1:  # «А. С. Пушкин», «г. Казань», but «размер L. Новое»
-        return following.isupper() and (measured or name.isascii())
+    if len(name) == 1:  # «А. С. Пушкин», «г. Казань», but «размер L. Новое», «б/у. Торг»
+        return following.isupper() and (measured or name.isascii() or before.endswith("/" + word[0]))
     if following.islower() and not in_quotes:
         # Shortenings end in a consonant («пласт. окна»), whole words as a rule do not («новое. продам»).
-        return len(name) > 2 and name[-1] in "аеёиоуыэюяьй"
+        return len(name) > 2 and name[-1] in "аеёиоуыэюяьй" and not ahead["close"]
     return True
 
 

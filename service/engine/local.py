@@ -12,7 +12,7 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing, suppress
 from importlib import metadata
 from pathlib import Path
-from typing import IO
+from typing import IO, Protocol
 
 import structlog
 
@@ -30,6 +30,14 @@ POLL_S = 0.25
 LOG_MAX_BYTES = 20 * 2**20  # then one older file is kept
 
 
+class ServerCommand(Protocol):
+    """Returns the command of a server that speaks vLLM's dialect on the port of loopback."""
+
+    def __call__(self, card: Card, *, folder: Path, port: int) -> list[str]:
+        """Return it as a list of arguments."""
+        ...
+
+
 class EngineStartError(Exception):
     """The engine cannot be started here; one line that says why and where its log is."""
 
@@ -40,7 +48,16 @@ class LocalEngine:
     `start` must be awaited once, from the main thread (the kernel ties the leash to the starting thread).
     """
 
-    def __init__(self, card: Card, *, card_source: str, cache: Path, on_restart: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        card: Card,
+        *,
+        card_source: str,
+        cache: Path,
+        on_restart: Callable[[], None],
+        command: ServerCommand | None = None,
+    ) -> None:
+        self._command = command or vllm_command
         self.card = card
         self.log_path = cache / "logs" / f"engine-{card.name}.log"
         self._card_source = card_source
@@ -123,7 +140,7 @@ class LocalEngine:
 
     async def _launch(self) -> None:
         assert self._folder is not None
-        command = vllm_command(self.card, folder=self._folder, port=self._port)
+        command = self._command(self.card, folder=self._folder, port=self._port)
         with self._open_log() as file:
             file.write(f"\n=== {time.strftime('%Y-%m-%d %H:%M:%S')} {' '.join(command)}\n".encode())
             file.flush()

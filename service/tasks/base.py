@@ -101,7 +101,8 @@ class Task(Generic[Req, Res]):
     """One endpoint.
 
     `fields` feeds the prompt template, `settings` narrows the card's sampling to the request, `reader`
-    builds the reader of one attempt from the request and the rendered prompt.
+    builds the reader of one attempt from the request and the rendered prompt. `example` is shown in the
+    documentation and answered once by every version before it serves, so that no user meets a cold engine.
     """
 
     name: str
@@ -112,4 +113,5 @@ class Task(Generic[Req, Res]):
     fields: Callable[[Req], dict[str, Any]]
     settings: Callable[[Req, TaskSettings], TaskSettings]
     reader: Callable[[Req, Sequence[Message]], Reader]
+    example: Req
     streams: bool = False

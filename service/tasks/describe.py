@@ -88,8 +88,8 @@ class DescribeResponse(TaskResponse):
     used_facts: list[str] = Field(description="What of the input stands in the description.")
     removed_claims: list[RemovedClaim]
     finish: Literal["stop", "length", "fallback"] = Field(
-        description="stop: the model's own end; length: cut at a sentence's end by max_chars or the token limit; "
-        "fallback: nothing of the model's text passed, the description is made of the parameters."
+        description="stop: the model's own end; length: cut at a sentence's end by max_chars or the token "
+        "limit; fallback: nothing of the model's text passed, the description is made of the parameters."
     )
 
 
@@ -151,5 +151,11 @@ DESCRIBE: Task[DescribeRequest, DescribeResponse] = Task(
     fields=fields,
     settings=settings,
     reader=_Reader,
+    example=DescribeRequest(
+        title="Велосипед Stels Navigator 500",
+        category="Велосипеды",
+        params={"Вид велосипеда": "Горные", "Диаметр колёс": '26"', "Состояние": "Б/у", "Цвет": "Синий"},
+        price=8500,
+    ),
     streams=True,
 )

@@ -82,6 +82,7 @@ class DescriptionReader:
         self._splitter = SentenceSplitter()
         self._evidence = listing.evidence()
         self._subject = listing.subject()
+        self._title, self._category = _stems(listing.title), _stems(listing.category)
         said = fold(" ".join([listing.title, listing.category, *listing.params.values()])).lower()
         self._not_for_sale = bool(OTHER_DEAL.search(said)) and not SALE.search(said)
         self._repetition = guards.Repetition()
@@ -140,11 +141,18 @@ class DescriptionReader:
             return "repetition"
         if _plain(sentence) in self._examples and not _stems(sentence) <= self._evidence.stems:
             return "prompt_leftover"
+        if self._names_only_the_category(sentence):
+            return "off_topic"
         if self._not_for_sale and SALE.search(fold(sentence).lower()):
             return "ungrounded_claim"
         if unsupported := self._evidence.unsupported(sentence):
             return unsupported[0].reason
         return None
+
+    def _names_only_the_category(self, sentence: str) -> bool:
+        """Tell «В продаже детская одежда и обувь» about a cap: true, and of no use to anyone."""
+        said = {word for word in _stems(sentence) if not word.startswith("прода")}
+        return bool(said) and said <= self._category and not said <= self._title
 
     def _release(self) -> list[str]:
         shown: list[str] = []
@@ -207,4 +215,4 @@ def _split(text: str) -> list[str]:
 
 
 def _plain(sentence: str) -> str:
-    return " ".join(WORD.findall(fold(sentence).lower()))
+    return " ".join(re.findall(r"\w+", fold(sentence).lower()))

@@ -1,0 +1,143 @@
+"""Sets up what is measured: the fake engine and the service, each in a process of its own, gone at the end."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import orjson
+
+from models.card import Card, load_card
+from models.prompts import Message, render
+from service.engine.base import Sampling
+from service.engine.leash import die_with_parent
+from service.engine.local import free_port
+from service.runner import sampling_of
+from service.tasks.describe import DESCRIBE
+from tests.bench import material
+from tests.bench.report import ROOT
+
+VERSION = "bench"
+START_LIMIT_S = 60
+TICK = os.sysconf("SC_CLK_TCK")
+
+
+@dataclass(kw_only=True)
+class Stage:
+    """Addresses and processes of one set-up."""
+
+    engine_url: str
+    service_url: str
+    service_pid: int
+    card: Card
+
+    async def play(self, text: str, *, first_token_s: float, token_s: float) -> None:
+        """Have the fake engine answer `text` at this pace from now on."""
+        script = {"tokens": material.tokens(text), "first_token_s": first_token_s, "token_s": token_s}
+        async with aiohttp.ClientSession() as session:
+            await session.post(f"{self.engine_url}/script", data=orjson.dumps(script))
+
+    def service_cpu_s(self) -> float:
+        """Return the processor seconds that the service's process has used."""
+        fields = Path(f"/proc/{self.service_pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / TICK  # utime, stime
+
+
+def engine_request(body: Mapping[str, Any], card: Card) -> tuple[list[Message], Sampling]:
+    """Return what the service asks of the engine for a body: the same messages, the same sampling."""
+    request = DESCRIBE.request.model_validate(body)
+    settings = DESCRIBE.settings(request, card.tasks[DESCRIBE.name])
+    return render(*settings.template, DESCRIBE.fields(request)), sampling_of(settings, attempt=0)
+
+
+@contextmanager
+def process(
+    command: list[str], *, env: Mapping[str, str], log: Path, **options: Any
+) -> Iterator[subprocess.Popen[bytes]]:
+    """Run a command that ends with this block, and with this process however that dies."""
+    with log.open("ab") as file:
+        options = {"stdout": file, **options}
+        child = subprocess.Popen(
+            command,
+            cwd=ROOT,
+            env={**os.environ, **env},
+            stderr=file,
+            preexec_fn=lambda: die_with_parent(signal.SIGTERM),
+            **options,
+        )
+    try:
+        yield child
+    finally:
+        child.terminate()
+        try:
+            child.wait(20)
+        except subprocess.TimeoutExpired:
+            child.kill()
+            child.wait()
+
+
+@asynccontextmanager
+async def service(
+    engine_url: str, *, card: str, settings: Mapping[str, str]
+) -> AsyncIterator[tuple[str, int]]:
+    """Run `python -m service serve` before an engine; yield its address and process id once it is ready."""
+    with tempfile.TemporaryDirectory(prefix="bench-") as folder:
+        deployment = Path(folder) / "deployment.toml"
+        deployment.write_text(
+            f'default = "{VERSION}"\n[versions.{VERSION}]\ncard = "{card}"\nengines = ["{engine_url}"]\n'
+        )
+        port = free_port()
+        env = {"LLM_PORT": str(port), "LLM_DEPLOYMENT": str(deployment), "LLM_LOG_FORMAT": "json", **settings}
+        log = Path(folder) / "service.log"
+        with process([sys.executable, "-m", "service", "serve"], env=env, log=log) as child:
+            url = f"http://127.0.0.1:{port}"
+            await _ready(url, child, log)
+            yield url, child.pid
+
+
+async def _ready(url: str, child: subprocess.Popen[bytes], log: Path) -> None:
+    loop = asyncio.get_running_loop()
+    until = loop.time() + START_LIMIT_S
+    async with aiohttp.ClientSession() as session:
+        while child.poll() is None and loop.time() < until:
+            try:
+                async with session.get(f"{url}/readyz") as response:
+                    if response.status == 200:
+                        return
+            except aiohttp.ClientConnectionError:
+                pass
+            await asyncio.sleep(0.1)
+    raise RuntimeError(f"the service does not get ready: {log.read_text()[-1000:]}")
+
+
+@asynccontextmanager
+async def stage(*, precise: bool = False, **settings: object) -> AsyncIterator[Stage]:
+    """Run the fake engine and the service before it; `settings` are the service's, without LLM_."""
+    with tempfile.TemporaryDirectory(prefix="bench-") as folder:
+        path = Path(folder) / f"{VERSION}.toml"
+        material.write_card(path)
+        card = load_card(path)
+        identity = {
+            "model": card.name,
+            "vocab_size": card.vocab_size,
+            "context_length": card.context_length,
+            "probe_ids": material.PROBE_IDS,
+        }
+        command = [sys.executable, "-m", "tests.bench.engine_server", orjson.dumps(identity).decode()]
+        command.append("precise" if precise else "fast")
+        with process(command, env={}, log=Path(folder) / "engine.log", stdout=subprocess.PIPE) as engine:
+            assert engine.stdout is not None
+            engine_url = f"http://127.0.0.1:{int(engine.stdout.readline())}"
+            env = {f"LLM_{name.upper()}": str(value) for name, value in settings.items()}
+            async with service(engine_url, card=str(path), settings=env) as (url, pid):
+                yield Stage(engine_url=engine_url, service_url=url, service_pid=pid, card=card)
