@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_vali
 
 from models.card import TaskSettings
 from models.prompts import Message
+from service.labels import told_params
 from service.tasks.base import NotBlank, Task, TaskRequest, TaskResponse, UnitId
 from service.tasks.description import DescriptionReader, Listing
 
@@ -98,7 +99,7 @@ def fields(request: DescribeRequest) -> dict[str, Any]:
     return {
         "title": request.title,
         "category": request.category or "",
-        "params": {name: value for name, value in request.params.items() if value.strip()},
+        "params": told_params(request.params),
         "price": roubles(request.price),
         "tone": request.tone,
         "captions": [],

@@ -10,17 +10,20 @@ from typing import Any
 
 from service import grounding, guards
 from service.grounding import Facts
+from service.labels import told_params
 from service.letters import fold, skeleton, stem
 from service.sentences import SentenceSplitter, is_complete
 from service.tasks.base import Removed
 
 WORD = re.compile(r"[^\W\d_]{3,}")
-NUMBERED_LABEL = re.compile(r"(?i)^(?:параметр|param|parameter|характеристика)?[ _№-]*\d*$")
 SALE = re.compile(r"\b(?:прода|распрода)")
 # Wanted, to let, services, jobs: a small model offers all of them for sale.
 OTHER_DEAL = re.compile(
     r"\b(?:купл[юа]|купим|скупк|сда[мюё]|сдаем|сдается|аренд|сним[уе]|ищу|ищем|услуг|ваканс|резюме)"
 )
+OFFERED = re.compile(r"(?:в продаже|прода(?:ю|м|ется|ются))((?:\s+[а-я-]+)+)")
+OFFERED_WORD = re.compile(r"[а-я]{4,}")
+OFFER_STEM = 5  # letters; «детские комбинезоны» of «комбинезон детский»
 REPEATS_MAX = 2  # a model that repeats itself twice will go on doing so
 COMMON_LINE = 3  # examples that end alike
 NEVER_SHOWN = ("contact_", "prohibited")  # prefixes of the reasons that hold for the seller's own words too
@@ -139,9 +142,13 @@ class DescriptionReader:
             if self._repeats >= REPEATS_MAX:
                 self.full = True
             return "repetition"
-        if _plain(sentence) in self._examples and not _stems(sentence) <= self._evidence.stems:
+        if (
+            _plain(sentence) in self._examples
+            and not any(map(str.isdigit, sentence))
+            and not _stems(sentence) <= self._evidence.stems
+        ):
             return "prompt_leftover"
-        if self._names_only_the_category(sentence):
+        if self._names_only_the_category(sentence) or self._offers_something_else(sentence):
             return "off_topic"
         if self._not_for_sale and SALE.search(fold(sentence).lower()):
             return "ungrounded_claim"
@@ -153,6 +160,13 @@ class DescriptionReader:
         """Tell «В продаже детская одежда и обувь» about a cap: true, and of no use to anyone."""
         said = {word for word in _stems(sentence) if not word.startswith("прода")}
         return bool(said) and said <= self._category and not said <= self._title
+
+    def _offers_something_else(self, sentence: str) -> bool:
+        """Tell «В продаже посудомоечная машина» about a water pump: the offer must be in the seller's words."""
+        if not (opening := OFFERED.match(fold(sentence).lower())):
+            return False
+        known = {word[:OFFER_STEM] for word in self._evidence.stems}
+        return any(stem(word)[:OFFER_STEM] not in known for word in OFFERED_WORD.findall(opening[1]))
 
     def _release(self) -> list[str]:
         shown: list[str] = []
@@ -181,24 +195,26 @@ class DescriptionReader:
 
 
 def fallback(listing: Listing, *, max_chars: int) -> str:
-    """Return a description made of the seller's own words: the title, then «label — value» as space allows.
+    """Return a description made of the seller's own words: title, category, parameters, as space allows.
 
     Contacts and prohibited words of the seller's are left out here too.
     """
-    title = _tidy(listing.title.strip())
-    described = [_clause(label, text) for label, text in listing.facts if label != "Название"]
-    sentences = [s for s in (title, *described) if not (guards.find(s) or "").startswith(NEVER_SHOWN)]
+    told = [f"{label} — {value}" if label else value for label, value in told_params(listing.params)]
+    parts = [
+        listing.title,
+        listing.category,
+        *told,
+        f"Цена — {listing.price_text}" if listing.price_text else "",
+    ]
     text = ""
-    for sentence in sentences:
+    for part in parts:
+        sentence = _tidy(part)
+        if len(sentence) < 2 or (guards.find(sentence) or "").startswith(NEVER_SHOWN):
+            continue
         joined = f"{text} {sentence}".strip()
         if len(joined) <= max_chars:
             text = joined
     return text or NOTHING_TO_SAY
-
-
-def _clause(label: str, text: str) -> str:
-    text = " ".join(text.split())
-    return _tidy(text if NUMBERED_LABEL.match(label.strip()) else f"{label.strip()} — {text}")
 
 
 def _tidy(sentence: str) -> str:

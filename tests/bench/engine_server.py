@@ -17,6 +17,9 @@ import uvloop
 
 PROMPT_TOKENS = 1300  # as many as the released prompt has; only counted
 EVENT_HEAD = {"id": "chatcmpl-0", "object": "chat.completion.chunk", "created": 1, "model": "bench"}
+STREAM_HEAD = (
+    b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream; charset=utf-8\r\ntransfer-encoding: chunked\r\n\r\n"
+)
 
 
 class Script:
@@ -75,10 +78,7 @@ class Connection(asyncio.Protocol):
                 {"error": {"message": f"out of vocab. Vocabulary size: {server.vocab_size}"}}, status=400
             )
         else:
-            self.transport.write(
-                b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream; charset=utf-8\r\ntransfer-encoding: chunked\r\n\r\n"
-                + _event({"role": "assistant", "content": ""}, num_tokens=0)
-            )
+            self.transport.write(STREAM_HEAD + _event({"role": "assistant", "content": ""}, num_tokens=0))
             Stream(self, server.script, num_tokens=body["max_tokens"]).start()
 
     def json(self, content: dict[str, Any], *, status: int = 200) -> None:

@@ -117,7 +117,8 @@ async def in_parallel(ask: Callable[[T], Awaitable[R]], items: Iterable[T], *, n
 
     async def worker() -> None:
         for item in source:
-            answers.append(await ask(item))
+            answer = await ask(item)
+            answers.append(answer)
 
     async with asyncio.TaskGroup() as group:
         for _ in range(num_workers):

@@ -1,4 +1,4 @@
-"""The listing that the fake-engine benchmarks describe, the engine's answers to it, and a card to serve them."""
+"""The listing that the fake-engine benchmarks describe, the answers to it, and a card to serve them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the service adds to the time of an answer: bare engine and service asked in turns, request by request."""
+"""What the service adds to the time of an answer: bare engine and service, request by request in turns."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ WARM_UP = 20
 async def run(*, quick: bool) -> Result:
     """Measure short JSON answers and long streams, with the engine's pace fixed and without any."""
     result = Result(
-        compared="time from asking to the end of the answer, service minus bare engine, pair by pair in turns; both "
-        "through the same client of the same fake engine in a process of its own, one request at a time"
+        compared="time from asking to the end of the answer, service minus bare engine, pair by pair in "
+        "turns; both by the same client of the same fake engine in a process of its own, one request at a time"
     )
     result.details |= {"first_token_ms": 1000 * FIRST_TOKEN_S, "token_ms": 1000 * TOKEN_S}
     async with stage(precise=True) as on, client() as session:

@@ -7,6 +7,7 @@ import json
 import os
 import platform
 import subprocess
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from importlib import metadata
@@ -87,7 +88,7 @@ def show(name: str, result: Result) -> None:
     table = [("", "value", "unit", "target", "")]
     table += [(row.name, f"{row.value:,.2f}", row.unit, row.target, words[row.met]) for row in result.rows]
     width = [max(len(line[column]) for line in table) for column in range(5)]
-    print(f"{name}: {result.compared}")
+    print(textwrap.fill(f"{name}: {result.compared}", width=100, subsequent_indent="  "))
     for line in table:
         cells = (
             line[0].ljust(width[0]),
@@ -148,6 +149,7 @@ def hardware() -> dict[str, Any]:
     return {
         "cpu": models[0] if models else platform.processor() or platform.machine(),
         "cores": len(os.sched_getaffinity(0)),
+        "load_average_at_end": round(os.getloadavg()[0], 1),
         "memory_gib": round(memory / 2**30, 1),
     }
 

@@ -1,4 +1,4 @@
-"""Sets up what is measured: the fake engine and the service, each in a process of its own, gone at the end."""
+"""Sets up what is measured: fake engine and service, each in a process of its own, gone at the end."""
 
 from __future__ import annotations
 

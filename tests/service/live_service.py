@@ -88,9 +88,18 @@ async def becomes(condition: Callable[[], bool], *, within_s: float = 5.0) -> fl
 class LoopServer(uvicorn.Server):
     """uvicorn in the test's own loop; signals stay pytest's."""
 
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.stopping = asyncio.Event()
+
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
+
+    async def main_loop(self) -> None:
+        """Stop when told; uvicorn's own loop looks every 100 ms."""
+        await self.on_tick(0)
+        await self.stopping.wait()
 
 
 @dataclass(kw_only=True)
@@ -217,5 +226,5 @@ async def live(
             session=session,
             url=f"http://127.0.0.1:{address[1]}",
         )
-    server.should_exit = True
+    server.stopping.set()
     await serving

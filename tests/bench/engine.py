@@ -1,0 +1,131 @@
+"""The real engine on this machine, bare and behind the service: same prompts, same sampling, in turns."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import aiohttp
+import orjson
+
+from models.card import load_card
+from models.store import default_cache
+from service.engine.local import EngineStartError, LocalEngine
+from service.engine.vllm import VllmEngine
+from tests.bench import listings
+from tests.bench.load import Answer, ask_bare, ask_stream, client, in_parallel
+from tests.bench.report import Result, percentile
+from tests.bench.stage import engine_request, service
+
+CARD = "gemma3-270m"
+START_LIMIT_S = 900
+NUM_REQUESTS = {1: 20, 4: 40, 16: 64}  # concurrency: requests a run
+TURNS = "ABBA"  # A bare, B service: a drift that is steady cancels out
+GENERATED = re.compile(r"^vllm:generation_tokens_total\{[^}]*\} (\S+)$", re.MULTILINE)
+Ask = Callable[[dict[str, Any]], Awaitable[Answer]]
+
+
+@dataclass(kw_only=True)
+class Run:
+    """One run of one side; `generated` are the tokens that the engine itself counted."""
+
+    answers: list[Answer]
+    wall_s: float
+    generated: float
+
+
+async def run(*, quick: bool) -> Result:
+    """Start one vLLM, put the service before it, and ask both at 1, 4 and 16 requests at once."""
+    bodies = listings.bodies(4 if quick else max(NUM_REQUESTS.values()))
+    card = load_card(CARD)
+    result = Result(
+        compared=f"{CARD} on one vLLM; A: the service's client of it alone, B: POST /describe in streams before the "
+        f"same vLLM; real listings, turns {TURNS} at each concurrency; tokens/s by vLLM's own counter, so that "
+        "retries count as work"
+    )
+    local = LocalEngine(card, card_source=CARD, cache=default_cache(), on_restart=_restarted)
+    try:
+        try:
+            await local.start(timeout_s=START_LIMIT_S)
+        except EngineStartError as error:
+            raise RuntimeError(str(error)) from None
+        settings = {"LLM_MAX_IN_FLIGHT": "16", "LLM_DEFAULT_DEADLINE_S": "300"}
+        async with service(local.client.url, card=CARD, settings=settings) as (url, _), client() as session:
+            sides = {"A": _bare(local.client), "B": _served(session, url)}
+            await in_parallel(sides["A"], bodies, num_workers=8)  # every prompt's prefix is cached for both
+            await in_parallel(sides["B"], bodies[:8], num_workers=8)
+            for concurrency, num in ({4: 4} if quick else NUM_REQUESTS).items():
+                runs = [
+                    (side, await _run(sides[side], bodies[:num], local.client, concurrency)) for side in TURNS
+                ]
+                _report(result, concurrency, runs)
+    finally:
+        await local.close()
+    return result
+
+
+def _restarted() -> None:
+    raise RuntimeError("the engine ended while it was measured")
+
+
+def _bare(engine: VllmEngine) -> Ask:
+    card = load_card(CARD)
+
+    async def ask(body: dict[str, Any]) -> Answer:
+        messages, sampling = engine_request(body, card)
+        return await ask_bare(engine, messages, sampling)
+
+    return ask
+
+
+def _served(session: aiohttp.ClientSession, url: str) -> Ask:
+    async def ask(body: dict[str, Any]) -> Answer:
+        return await ask_stream(session, url, orjson.dumps(body))
+
+    return ask
+
+
+async def _run(ask: Ask, bodies: Sequence[dict[str, Any]], engine: VllmEngine, concurrency: int) -> Run:
+    await asyncio.sleep(1)  # what the run before gave up has left the engine
+    before, begun = await _generated(engine), time.perf_counter()
+    answers = await in_parallel(ask, bodies, num_workers=concurrency)
+    wall_s = time.perf_counter() - begun
+    if failed := [answer.error for answer in answers if answer.error]:
+        raise RuntimeError(f"{len(failed)} of {len(answers)} answers failed: {failed[0]}")
+    return Run(answers=answers, wall_s=wall_s, generated=await _generated(engine) - before)
+
+
+async def _generated(engine: VllmEngine) -> float:
+    async with aiohttp.ClientSession() as session, session.get(f"{engine.url}/metrics") as response:
+        return sum(float(value) for value in GENERATED.findall(await response.text()))
+
+
+def _report(result: Result, concurrency: int, runs: Sequence[tuple[str, Run]]) -> None:
+    speed = {}
+    for side, title in (("A", "bare"), ("B", "service")):
+        of_side = [one for name, one in runs if name == side]
+        answers = [answer for one in of_side for answer in one.answers]
+        wall_s = sum(one.wall_s for one in of_side)
+        first = [answer.first_s for answer in answers if answer.first_s]
+        speed[side] = sum(one.generated for one in of_side) / wall_s
+        name = f"{concurrency} at once, {title}"
+        what = "first token" if side == "A" else "first sentence"
+        result.add(f"{name}: {what} p50", percentile(first, 0.5), "s")
+        result.add(f"{name}: {what} p95", percentile(first, 0.95), "s")
+        result.add(f"{name}: whole answer p50", percentile([answer.total_s for answer in answers], 0.5), "s")
+        result.add(f"{name}: characters/s", sum(len(answer.text) for answer in answers) / wall_s, "char/s")
+        result.add(f"{name}: output tokens/s", speed[side], "tok/s")
+        fallback = sum(answer.done.get("finish") == "fallback" for answer in answers)
+        result.details[name] = {
+            "requests": len(answers),
+            "tokens_told": sum(answer.tokens for answer in answers),
+            "fallbacks": fallback,
+            "runs": [{"wall_s": round(r.wall_s, 2), "generated": r.generated} for r in of_side],
+        }
+    result.add(
+        f"{concurrency} at once: service / bare, tokens/s", 100 * speed["B"] / speed["A"], "%", least=97
+    )
