@@ -48,6 +48,7 @@ _LEET = re.compile(
 _LEET_LETTERS = str.maketrans("0136@$", "оизбас")
 
 _EXOTIC = re.compile(r"[^\u0000-\u024f\u0370-\u03ff\u0400-\u045f\u1e00-\u1eff\u2000-\u2bff]")
+_TORN = "\ufffd"  # what a tokenizer prints for half a character
 _SISTER = re.compile(r"[їєґўјљњћђџЇЄҐЎЈЉЊЋЂЏ]")
 _PATCHWORK = re.compile(r"[а-я]+[a-z]+[а-я]+|[a-z]+[а-я]+[a-z]+")  # «кvарtира», not «SMSки»
 _CONSONANTS = re.compile(r"[бвгджзйклмнпрстфхцчшщьъ]{7}|[аеиоуыэюя]{6}")
@@ -110,7 +111,7 @@ def _not_russian(text: str, lower: str, words: list[str]) -> bool:
 
     Names alone («Apple iPhone 13 Pro 256 GB.») pass: whether they are the seller's is for grounding.
     """
-    if any(char.isalpha() for char in _EXOTIC.findall(text)) or _SISTER.search(text):
+    if any(char.isalpha() or char == _TORN for char in _EXOTIC.findall(text)) or _SISTER.search(text):
         return True
     if _CONSONANTS.search(lower) or max(map(len, words), default=0) > _LONGEST:
         return True

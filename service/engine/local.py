@@ -179,7 +179,8 @@ class LocalEngine:
                     log=str(self.log_path),
                 )
         self._ready = True
-        log.info("engine is ready", card=self.card.name, seconds=round(time.monotonic() - begun, 1))
+        took = round(time.monotonic() - begun, 1)
+        log.info("engine is ready", card=self.card.name, seconds=took, url=self.client.url)
 
     async def _keep_alive(self) -> None:
         """Restart the server whenever it ends, with a growing pause while it keeps ending."""

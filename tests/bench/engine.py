@@ -43,9 +43,9 @@ async def run(*, quick: bool) -> Result:
     bodies = listings.bodies(4 if quick else max(NUM_REQUESTS.values()))
     card = load_card(CARD)
     result = Result(
-        compared=f"{CARD} on one vLLM; A: the service's client of it alone, B: POST /describe in streams before the "
-        f"same vLLM; real listings, turns {TURNS} at each concurrency; tokens/s by vLLM's own counter, so that "
-        "retries count as work"
+        compared=f"{CARD} on one vLLM; A: the service's client of it alone, B: POST /describe in streams "
+        f"before the same vLLM; real listings, turns {TURNS} at each concurrency; tokens/s by vLLM's own "
+        "counter, so that retries count as work"
     )
     local = LocalEngine(card, card_source=CARD, cache=default_cache(), on_restart=_restarted)
     try:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import selectors
 import sys
-from typing import Any
+from typing import Any, cast
 
 import orjson
 import uvloop
@@ -48,8 +48,7 @@ class Connection(asyncio.Protocol):
         self.transport: asyncio.Transport
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self.transport = transport
+        self.transport = cast(asyncio.Transport, transport)  # uvloop's own class
 
     def data_received(self, data: bytes) -> None:
         self.data += data

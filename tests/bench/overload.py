@@ -8,6 +8,8 @@ import time
 from collections import Counter, deque
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
+from typing import cast
 
 import orjson
 
@@ -42,8 +44,7 @@ class Connection(asyncio.Protocol):
         self.transport: asyncio.Transport
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self.transport = transport
+        self.transport = cast(asyncio.Transport, transport)  # uvloop's own class
 
     def ask(self, request: bytes) -> asyncio.Future[Reply]:
         """Write a request; the future holds the reply."""
@@ -129,13 +130,17 @@ async def _offer(on: Stage, moments: list[float]) -> list[Reply]:
             await asyncio.sleep(0.001)
         connection = free.popleft()
         reply = connection.ask(request)
-        reply.add_done_callback(lambda _, connection=connection: free.append(connection))
+        reply.add_done_callback(partial(_give_back, free, connection))
         replies.append(reply)
     async with asyncio.timeout(DEADLINE_S + 30):
         answered = await asyncio.gather(*replies)
     for connection in free:
         connection.transport.close()
     return answered
+
+
+def _give_back(free: deque[Connection], connection: Connection, _: object) -> None:
+    free.append(connection)
 
 
 def _ok(replies: list[Reply]) -> int:

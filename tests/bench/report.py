@@ -56,7 +56,7 @@ class Result:
     rows: list[Row] = field(default_factory=list)
     details: dict[str, Any] = field(default_factory=dict)
 
-    def add(self, name: str, value: float, unit: str, **target: float) -> None:
+    def add(self, name: str, value: float, unit: str, **target: float | None) -> None:
         """Add a row; see `Row` for targets."""
         self.rows.append(Row(name=name, value=round(value, 4), unit=unit, **target))
 
@@ -72,14 +72,12 @@ def add_percentiles(
     name: str,
     values_s: Sequence[float],
     *,
-    scale: float = 1000,
-    unit: str = "ms",
-    **target: float,
+    below: float | None = None,
 ) -> None:
-    """Add p50 (with the target), p95 and p99 of times in seconds."""
+    """Add p50 (with the target), p95 and p99, in milliseconds."""
     for share in (0.5, 0.95, 0.99):
-        aim = target if share == 0.5 else {}
-        result.add(f"{name} p{share * 100:.0f}", scale * percentile(values_s, share), unit, **aim)
+        target = below if share == 0.5 else None
+        result.add(f"{name} p{share * 100:.0f}", 1000 * percentile(values_s, share), "ms", below=target)
 
 
 def show(name: str, result: Result) -> None:

@@ -22,7 +22,8 @@ async def run(*, quick: bool) -> Result:
     num_tokens = len(material.tokens(material.LONG))
     result = Result(
         compared=f"{num_streams} streams at once, {rounds} answers each of {num_tokens} tokens at "
-        f"{1 / TOKEN_S:.0f} tokens/s; an answer is right if its events end with done and its text is the engine's"
+        f"{1 / TOKEN_S:.0f} tokens/s; an answer is right if its events end with done and its text "
+        "is the engine's"
     )
     body = orjson.dumps(material.listing(material.PARAMS, stream=True))
     async with stage(max_in_flight=NUM_STREAMS) as on, client() as session:

@@ -33,7 +33,7 @@ LISTING: Mapping[str, Any] = {
 }
 SENTENCES = ("В продаже горный велосипед Forward Apache.", "Цвет — красный.", "Цена — 12 600 ₽.")
 TEXT = " ".join(SENTENCES)
-ENDLESS = Script(text=f"{TEXT} " + "и ещё немного слов про велосипед " * 5000, token_s=0.01)
+ENDLESS = Script(text=f"{TEXT} " + "Ещё немного слов про велосипед " * 5000, token_s=0.01)
 SILENT = Script(text=TEXT, first_token_s=600.0)
 
 
@@ -107,6 +107,7 @@ class LiveService:
     """A running service and the client that asks it."""
 
     app: FastAPI
+    server: uvicorn.Server
     engine: FakeEngine
     gate: Gate
     metrics: Metrics
@@ -173,6 +174,10 @@ class LiveService:
             if sample.name == name and labels.items() <= sample.labels.items()
         )
 
+    async def settled(self) -> None:
+        """Wait until all is counted and logged: the last byte leaves before that."""
+        await becomes(lambda: not self.server.server_state.tasks)
+
     @property
     def idle(self) -> bool:
         """True while nobody holds or awaits a place, here or in the engine."""
@@ -220,6 +225,7 @@ async def live(
     async with aiohttp.ClientSession(connector=connector, timeout=aiohttp.ClientTimeout(30)) as session:
         yield LiveService(
             app=app,
+            server=server,
             engine=engine,
             gate=made["a"].gate,
             metrics=metrics,

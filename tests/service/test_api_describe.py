@@ -147,6 +147,7 @@ async def test_what_the_guards_hold_back_is_told_with_its_reason(
     body, events = await both(service)
     assert body["removed_claims"] == [{"text": sentence, "reason": reason}]
     assert " ".join(sentences(events)) == body["description"] == TEXT
+    await service.settled()
     assert await service.sample("llm_guard_drops_total", reason=reason) == 2
 
 
@@ -214,6 +215,7 @@ async def test_an_unusable_first_answer_is_drawn_again(start: Start) -> None:
         assert (answer["description"], answer["finish"]) == (TEXT, "stop")
         assert answer["usage"]["completion_tokens"] == len(f"{PHONE} {TEXT}".split()), "of both attempts"
     assert await service.sample("llm_retried_attempts_total", model_version="a") == before + 2
+    await service.settled()
     assert await service.sample("llm_guard_drops_total", reason="contact_phone") == 2
 
 
