@@ -27,11 +27,12 @@ class ServiceError(Exception):
     status: ClassVar[int] = 500
     code: ClassVar[str] = "internal_error"
     title: ClassVar[str] = "Internal error"
+    usual_retry_s: ClassVar[float | None] = None  # when it is worth trying again, unless the case says better
 
     def __init__(self, detail: str = "", *, retry_after_s: float | None = None) -> None:
         super().__init__(detail or self.title)
         self.detail = detail or self.title
-        self.retry_after_s = retry_after_s
+        self.retry_after_s = self.usual_retry_s if retry_after_s is None else retry_after_s
 
     def problem(self, *, request_id: str) -> dict[str, Any]:
         """Return the RFC 9457 problem document."""
@@ -83,6 +84,7 @@ class Overloaded(ServiceError):
     status = 429
     code = "overloaded"
     title = "Too many requests"
+    usual_retry_s = 1.0
 
 
 class Draining(ServiceError):
@@ -91,6 +93,7 @@ class Draining(ServiceError):
     status = 503
     code = "draining"
     title = "Shutting down"
+    usual_retry_s = 5.0
 
 
 class DeadlineExceeded(ServiceError):
@@ -135,6 +138,7 @@ class EngineOverloaded(EngineError):
     status = 503
     code = "engine_overloaded"
     title = "Engine overloaded"
+    usual_retry_s = 1.0
 
 
 class EngineDown(EngineError):
@@ -143,3 +147,4 @@ class EngineDown(EngineError):
     status = 503
     code = "engine_down"
     title = "Engine down"
+    usual_retry_s = 10.0

@@ -158,7 +158,7 @@ class Runner:
             if not timeout.expired():
                 raise
             if self._stop_at is not None and self._stop_at < call.deadline:
-                raise Draining("the service is shutting down, repeat the request", retry_after_s=5) from None
+                raise Draining("the service is shutting down, repeat the request") from None
             raise DeadlineExceeded(f"no answer within {round(1000 * call.deadline_s)} ms") from None
         finally:
             self._running.discard(timeout)

@@ -97,7 +97,7 @@ class LocalEngine:
     ) -> AsyncGenerator[Delta, None]:
         """Stream the answer (see Engine)."""
         if not self._ready:
-            raise EngineDown("the engine is starting, try again later", retry_after_s=15)
+            raise EngineDown("the engine is starting, try again later")
         stream = self.client.generate(messages, sampling=sampling, request_id=request_id, priority=priority)
         async with aclosing(stream) as deltas:
             async for delta in deltas:

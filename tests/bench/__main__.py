@@ -46,14 +46,21 @@ def main(argv: list[str] | None = None) -> int:
             except Skipped as reason:
                 print(f"{name}: skipped: {reason}\n", flush=True)
                 continue
-            except (RuntimeError, TimeoutError) as error:
-                print(f"{name}: failed: {error or 'out of time'}\n", file=sys.stderr, flush=True)
+            except (RuntimeError, TimeoutError, OSError, ExceptionGroup) as error:
+                print(f"{name}: failed: {_first(error)}\n", file=sys.stderr, flush=True)
                 failed.append(name)
                 continue
         show(name, result)
         if not arguments.quick:
             save(name, result)
     return 1 if failed else 0
+
+
+def _first(error: Exception) -> str:
+    """Return the first reason: when many streams fail they fail alike."""
+    while isinstance(error, ExceptionGroup):
+        error = error.exceptions[0]
+    return str(error) or type(error).__name__
 
 
 if __name__ == "__main__":

@@ -17,7 +17,8 @@ from models.store import default_cache
 from service.engine.local import EngineStartError, LocalEngine
 from service.engine.vllm import VllmEngine
 from tests.bench import listings
-from tests.bench.load import Answer, ask_bare, ask_stream, client, in_parallel
+from tests.bench.connection import Client, client, post
+from tests.bench.load import Answer, ask_bare, ask_served, in_parallel
 from tests.bench.report import Result, percentile
 from tests.bench.stage import engine_request, service
 
@@ -54,8 +55,8 @@ async def run(*, quick: bool) -> Result:
         except EngineStartError as error:
             raise RuntimeError(str(error)) from None
         settings = {"LLM_MAX_IN_FLIGHT": "16", "LLM_DEFAULT_DEADLINE_S": "300"}
-        async with service(local.client.url, card=CARD, settings=settings) as (url, _), client() as session:
-            sides = {"A": _bare(local.client), "B": _served(session, url)}
+        async with service(local.client.url, card=CARD, settings=settings) as (url, _), client(url) as served:
+            sides = {"A": _bare(local.client), "B": _served(served)}
             await in_parallel(sides["A"], bodies, num_workers=8)  # every prompt's prefix is cached for both
             await in_parallel(sides["B"], bodies[:8], num_workers=8)
             for concurrency, num in ({4: 4} if quick else NUM_REQUESTS).items():
@@ -82,9 +83,9 @@ def _bare(engine: VllmEngine) -> Ask:
     return ask
 
 
-def _served(session: aiohttp.ClientSession, url: str) -> Ask:
+def _served(service: Client) -> Ask:
     async def ask(body: dict[str, Any]) -> Answer:
-        return await ask_stream(session, url, orjson.dumps(body))
+        return await ask_served(service, post("/describe", orjson.dumps(body)))
 
     return ask
 

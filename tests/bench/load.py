@@ -1,24 +1,23 @@
-"""The load: one request to the bare engine, one to the service, and many at once; as cheap as may be."""
+"""The load: one request to the bare engine, one to the service, and many at once."""
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
-from contextlib import aclosing, asynccontextmanager
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-import aiohttp
 import orjson
 
 from models.prompts import Message
 from service.engine.base import Sampling
 from service.engine.vllm import VllmEngine
+from tests.bench.connection import Client, Reply
 
 T = TypeVar("T")
 R = TypeVar("R")
-JSON = {"Content-Type": "application/json"}
 
 
 @dataclass(kw_only=True)
@@ -50,64 +49,40 @@ async def ask_bare(
     return answer
 
 
-@asynccontextmanager
-async def client() -> AsyncIterator[aiohttp.ClientSession]:
-    """Open a session without limits of its own."""
-    connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=20)
-    async with aiohttp.ClientSession(
-        connector=connector, timeout=aiohttp.ClientTimeout(total=120)
-    ) as session:
-        yield session
-
-
-async def ask_whole(session: aiohttp.ClientSession, url: str, body: bytes) -> Answer:
-    """POST /describe and read the JSON."""
-    begun = time.perf_counter()
-    async with session.post(f"{url}/describe", data=body, headers=JSON) as response:
-        content = await response.read()
-    answer = Answer(total_s=time.perf_counter() - begun, done=orjson.loads(content))
-    if response.status != 200:
-        answer.error = str(answer.done.get("code", response.status))
+async def ask_served(client: Client, request: bytes) -> Answer:
+    """POST /describe; what came is judged after the clock has stopped, JSON or events."""
+    reply = await client.ask(request)
+    answer = Answer(total_s=reply.total_s, first_s=reply.first_s)
+    if reply.status != 200:
+        answer.error = f"status {reply.status}"
         return answer
-    return _complete(answer)
-
-
-async def ask_stream(session: aiohttp.ClientSession, url: str, body: bytes) -> Answer:
-    """POST /describe and read the events; the text is that of the sentences."""
-    answer = Answer(error="no end")
-    sentences: list[str] = []
-    begun = time.perf_counter()
-    try:
-        async with session.post(f"{url}/describe", data=body, headers=JSON) as response:
-            if response.status != 200:
-                answer.error = f"status {response.status}"
-                return answer
-            tail = b""
-            async for data in response.content.iter_any():
-                *events, tail = (tail + data).split(b"\n\n")
-                for event in events:
-                    name, _, content = event.partition(b"\ndata: ")
-                    if name == b"event: sentence":
-                        answer.first_s = answer.first_s or time.perf_counter() - begun
-                        sentences.append(orjson.loads(content)["text"])
-                    elif name == b"event: done":
-                        answer.done, answer.error = orjson.loads(content), None
-                    else:
-                        answer.error = str(orjson.loads(content).get("code"))
-    except (aiohttp.ClientError, OSError, TimeoutError) as error:
-        answer.error = type(error).__name__
-    answer.total_s = time.perf_counter() - begun
-    if answer.error is None:
-        _complete(answer)
-        if answer.done["finish"] != "fallback" and " ".join(sentences) != answer.text:
+    if reply.headers[b"content-type"].startswith(b"application/json"):
+        answer.done = orjson.loads(reply.body)
+    else:
+        sentences = _read_events(reply, answer)
+        if answer.error:
+            return answer
+        if answer.done["finish"] != "fallback" and " ".join(sentences) != answer.done["description"]:
             answer.error = "sentences differ from the whole"
-    return answer
-
-
-def _complete(answer: Answer) -> Answer:
     answer.text = answer.done["description"]
     answer.tokens = answer.done["usage"]["completion_tokens"]
     return answer
+
+
+def _read_events(reply: Reply, answer: Answer) -> list[str]:
+    """Fill in `done` or the error; return the sentences."""
+    answer.error = "no end"
+    sentences: list[str] = []
+    for event in reply.body.split(b"\n\n")[:-1]:
+        name, _, data = event.partition(b"\ndata: ")
+        content = orjson.loads(data)
+        if name == b"event: sentence":
+            sentences.append(content["text"])
+        elif name == b"event: done":
+            answer.done, answer.error = content, None
+        else:
+            answer.error = str(content.get("code"))
+    return sentences
 
 
 async def in_parallel(ask: Callable[[T], Awaitable[R]], items: Iterable[T], *, num_workers: int) -> list[R]:

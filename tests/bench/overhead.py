@@ -8,7 +8,8 @@ import orjson
 
 from service.engine.vllm import VllmEngine
 from tests.bench import material
-from tests.bench.load import Answer, ask_bare, ask_stream, ask_whole, client
+from tests.bench.connection import client, post
+from tests.bench.load import Answer, ask_bare, ask_served
 from tests.bench.report import Result, add_percentiles, percentile
 from tests.bench.stage import engine_request, stage
 
@@ -21,24 +22,23 @@ async def run(*, quick: bool) -> Result:
     """Measure short JSON answers and long streams, with the engine's pace fixed and without any."""
     result = Result(
         compared="time from asking to the end of the answer, service minus bare engine, pair by pair in "
-        "turns; both before the same fake engine, which is a process of its own; one request at a time"
+        "turns; bare is the service's own client of the same fake engine; one request at a time"
     )
     result.details |= {"first_token_ms": 1000 * FIRST_TOKEN_S, "token_ms": 1000 * TOKEN_S}
-    async with stage(precise=True) as on, client() as session:
+    async with stage(precise=True) as on, client(on.service_url) as service:
         engine = VllmEngine(on.engine_url, model=on.card.name)
 
         def sides(params: dict[str, str], text: str, *, stream: bool) -> tuple[Ask, Ask]:
             body = material.listing(params, stream=stream)
             messages, sampling = engine_request(body, on.card)
-            raw = orjson.dumps(body)
-            ask = ask_stream if stream else ask_whole
+            request = post("/describe", orjson.dumps(body))
             mark = len(material.INTRO) + 2  # the first sentence's end is known by the letter after it
 
             async def bare() -> Answer:
                 return _checked(await ask_bare(engine, messages, sampling, mark=mark), text)
 
             async def served() -> Answer:
-                return _checked(await ask(session, on.service_url, raw), text)
+                return _checked(await ask_served(service, request), text)
 
             return bare, served
 

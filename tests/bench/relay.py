@@ -11,7 +11,8 @@ import orjson
 
 from service.engine.vllm import VllmEngine
 from tests.bench import material
-from tests.bench.load import Answer, ask_bare, ask_stream, client
+from tests.bench.connection import client, post
+from tests.bench.load import Answer, ask_bare, ask_served
 from tests.bench.report import Result
 from tests.bench.stage import Stage, engine_request, stage
 
@@ -30,13 +31,13 @@ async def run(*, quick: bool) -> Result:
         "cores"
     )
     body = material.listing(material.PARAMS, stream=True)
-    async with stage(max_in_flight=PACED_STREAMS) as on, client() as session:
-        raw = orjson.dumps(body)
+    async with stage(max_in_flight=PACED_STREAMS) as on, client(on.service_url) as service:
+        request = post("/describe", orjson.dumps(body))
         messages, sampling = engine_request(body, on.card)
         engine = VllmEngine(on.engine_url, model=on.card.name)
 
         async def served(_: object) -> Answer:
-            return await ask_stream(session, on.service_url, raw)
+            return await ask_served(service, request)
 
         async def bare(_: object) -> Answer:
             return await ask_bare(engine, messages, sampling)

@@ -18,8 +18,9 @@ import aiohttp
 
 from service.engine.local import free_port
 from tests.bench import material
-from tests.bench.load import ask_whole, client
-from tests.bench.report import ROOT, Result
+from tests.bench.connection import client, post
+from tests.bench.load import ask_served
+from tests.bench.report import ROOT, Result, Skipped
 
 LIMIT_S = 1500
 STOP_LIMIT_S = 90
@@ -28,7 +29,7 @@ STOP_LIMIT_S = 90
 async def run(*, quick: bool) -> Result:
     """Clone, `make serve`, ask, stop; then `make serve` again. There is no quick way to do this."""
     if quick:
-        raise RuntimeError("start has no quick size: it sets up a whole environment")
+        raise Skipped("it has no quick size: it sets up a whole environment")
     result = Result(
         compared="wall time from `make serve` to the first answer of POST /describe; first: fresh clone of "
         "HEAD, no .venv, no weights unpacked, pip's cache as it is; second: the same clone again"
@@ -52,9 +53,9 @@ async def _start(clone: Path, *, cache: Path) -> dict[str, float]:
     begun = time.time()
     with _make_serve(clone, env=env, log=log) as make:
         ready = await _wait_ready(make, f"http://127.0.0.1:{port}/readyz", log)
-        async with client() as session:
+        async with client(f"http://127.0.0.1:{port}") as service:
             body = json.dumps(material.listing(material.FEW)).encode()
-            answer = await ask_whole(session, f"http://127.0.0.1:{port}", body)
+            answer = await ask_served(service, post("/describe", body))
         if answer.error:
             raise RuntimeError(f"the first answer is an error: {answer.error}")
         total = time.time() - begun

@@ -7,7 +7,8 @@ from collections import Counter
 import orjson
 
 from tests.bench import material
-from tests.bench.load import Answer, ask_stream, client, in_parallel
+from tests.bench.connection import client, post
+from tests.bench.load import Answer, ask_served, in_parallel
 from tests.bench.report import Result, add_percentiles
 from tests.bench.stage import stage
 
@@ -25,12 +26,12 @@ async def run(*, quick: bool) -> Result:
         f"{1 / TOKEN_S:.0f} tokens/s; an answer is right if its events end with done and its text "
         "is the engine's"
     )
-    body = orjson.dumps(material.listing(material.PARAMS, stream=True))
-    async with stage(max_in_flight=NUM_STREAMS) as on, client() as session:
+    request = post("/describe", orjson.dumps(material.listing(material.PARAMS, stream=True)))
+    async with stage(max_in_flight=NUM_STREAMS) as on, client(on.service_url) as service:
         await on.play(material.LONG, first_token_s=FIRST_TOKEN_S, token_s=TOKEN_S)
 
         async def ask(_: int) -> Answer:
-            return await ask_stream(session, on.service_url, body)
+            return await ask_served(service, request)
 
         cpu = on.service_cpu_s()
         answers = await in_parallel(ask, range(rounds * num_streams), num_workers=num_streams)

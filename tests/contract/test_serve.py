@@ -190,5 +190,7 @@ async def test_sigterm_under_32_requests_loses_none(
     answers = await asyncio.gather(*calls)
     assert all(a[-1][0] == "done" if isinstance(a, list) else a["description"] for a in answers)
     assert await asyncio.to_thread(real_service.process.wait, 30) == 0
-    alive = {pid for pid, _, _, state in processes() if state != "Z"}
-    assert not alive.intersection(engine)
+    deadline = time.monotonic() + 20  # the kernel takes seconds to give gigabytes back
+    while {pid for pid, _, _, state in processes() if state != "Z"}.intersection(engine):
+        assert time.monotonic() < deadline, "the engine outlived the service"
+        await asyncio.sleep(0.2)

@@ -44,6 +44,7 @@ class OpenAIServer:
         self.vocab_size = vocab_size
         self.context_length = 8192
         self.tells_vocab_size = True
+        self.takes_priority = False
         self.wire = Wire()
         self.requests: list[dict[str, Any]] = []
         self.headers: list[Mapping[str, str]] = []
@@ -51,14 +52,14 @@ class OpenAIServer:
         self.url = ""
 
     @asynccontextmanager
-    async def running(self) -> AsyncIterator[OpenAIServer]:
+    async def running(self, *, port: int = 0) -> AsyncIterator[OpenAIServer]:
         app = web.Application(client_max_size=2**26)
         app.router.add_get("/v1/models", self._models)
         app.router.add_post("/tokenize", self._tokenize)
         app.router.add_post("/v1/chat/completions", self._chat)
         runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=0.1)
         await runner.setup()
-        site = web.TCPSite(runner, "127.0.0.1", 0)
+        site = web.TCPSite(runner, "127.0.0.1", port)
         await site.start()
         host, port = runner.addresses[0][:2]
         self.url = f"http://{host}:{port}"
@@ -104,7 +105,7 @@ class OpenAIServer:
             return _error(
                 400, "BadRequestError", f"token_id(s) {beyond} in logit_bias are out of vocab.{size}"
             )
-        if body.get("priority"):
+        if body.get("priority") and not self.takes_priority:
             return _error(400, "BadRequestError", "priority scheduling is off")
         return None
 

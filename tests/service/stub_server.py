@@ -1,7 +1,7 @@
 """What a LocalEngine starts in tests instead of vLLM: OpenAIServer as a process, on the port it is told.
 
-`python stub_server.py PORT MODEL MODE`; the mode is serve, die (ends at once with words on stderr), silent
-(listens, gives no token) or worker (serves and keeps a child that a kill of the server alone would leave).
+`python -m tests.service.stub_server PORT MODEL FILE`; the file's first word says what to play: serve, die
+(ends at once with words on stderr), silent (listens, gives no token), worker (serves and keeps a child).
 """
 
 from __future__ import annotations
@@ -9,22 +9,25 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import sys
-
-from aiohttp import web
+from pathlib import Path
 
 from service.engine.fake import FakeEngine, Script
 from tests.service.openai_server import OpenAIServer
+
+SCRIPTS = {
+    "serve": Script(text="да " * 400, token_s=0.01),
+    "worker": Script(text="да"),
+    "silent": Script(fault="hang"),
+}
 
 
 async def serve(port: int, model: str, *, script: Script) -> None:
     """Serve until killed."""
     server = OpenAIServer(FakeEngine(script), model=model)
     server.takes_priority = True
-    runner = web.AppRunner(server.application(), handler_cancellation=True)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", port).start()
-    print(f"stub: serving {model}", flush=True)
-    await asyncio.Event().wait()
+    async with server.running(port=port):
+        print(f"stub: serving {model}", flush=True)
+        await asyncio.Event().wait()
 
 
 def main(port: int, model: str, mode: str) -> int:
@@ -34,10 +37,9 @@ def main(port: int, model: str, mode: str) -> int:
         return 3
     if mode == "worker":
         subprocess.Popen(["sleep", "600"])
-    script = Script(fault="hang") if mode == "silent" else Script(text="да " * 200, token_s=0.01)
-    asyncio.run(serve(port, model, script=script))
+    asyncio.run(serve(port, model, script=SCRIPTS[mode]))
     return 0
 
 
 if __name__ == "__main__":
-    raise SystemExit(main(int(sys.argv[1]), *sys.argv[2:]))
+    raise SystemExit(main(int(sys.argv[1]), sys.argv[2], Path(sys.argv[3]).read_text().split()[0]))

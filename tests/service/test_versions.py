@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import aiohttp
 import pytest
 
 from models.card import CARDS, TOKENIZER_PROBE, CardError, fingerprint
@@ -184,12 +185,15 @@ async def test_a_live_remote_version_answers(tmp_path: Path) -> None:
     async with remote() as server:
         server.engine.script = Script(text="В продаже велосипед.")
         deployment = deployment_text(server.url, card=str(write_card(tmp_path)))
-        async with service_process(tmp_path, deployment) as service:
+        async with service_process(tmp_path, deployment) as service, aiohttp.ClientSession() as session:
             await service.says("running on")
-            server.engine.go_down()
-            await service.says("running on")
-            assert server.requests
+            async with session.post(f"{service.url}/describe", json={"title": "Велосипед"}) as response:
+                body = await response.json()
+            assert (body["description"], body["finish"]) == ("В продаже велосипед.", "stop")
             assert server.requests[-1]["model"] == "remote"
+            assert server.headers[-1]["X-Request-Id"] == response.headers["X-Request-Id"]
+            service.process.terminate()
+            assert await service.ended() == 0
 
 
 async def test_a_closed_version_is_down(tmp_path: Path) -> None:

@@ -1,0 +1,220 @@
+"""/describe as a value: fields and settings that reach the model, what its reader keeps and tells."""
+
+from __future__ import annotations
+
+import json
+import re
+from itertools import pairwise
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from models.card import load_card
+from models.prompts import Message, render
+from service.sentences import is_complete
+from service.tasks.base import Reader
+from service.tasks.describe import DESCRIBE, DescribeRequest, roubles
+
+LISTING: dict[str, Any] = {
+    "title": "Велосипед Forward Apache",
+    "category": "Велосипеды",
+    "params": {"Вид": "Горный", "Цвет": "Красный"},
+    "price": 12600,
+}
+CARD = load_card("gemma3-270m").tasks["describe"]
+
+
+def request(**fields: Any) -> DescribeRequest:
+    return DescribeRequest(**{**LISTING, **fields})
+
+
+def prompt(asked: DescribeRequest) -> list[Message]:
+    return render(*CARD.template, DESCRIBE.fields(asked))
+
+
+def read(
+    text: str, *, finish: str = "stop", pieces: int = 1, **fields: Any
+) -> tuple[list[str], dict[str, Any]]:
+    """Return the sentences shown and the result for a model's text, fed in pieces of so many characters."""
+    asked = request(**fields)
+    reader: Reader = DESCRIBE.reader(asked, prompt(asked))
+    shown: list[str] = []
+    for at in range(0, len(text), pieces):
+        if reader.full:
+            break
+        shown += reader.feed(text[at : at + pieces])
+    return shown + reader.flush(finish), dict(reader.result())
+
+
+@pytest.mark.parametrize(
+    ("price", "text"),
+    [
+        (None, ""),
+        (0, ""),
+        (1, "1 ₽"),
+        (999, "999 ₽"),
+        (12500, "12 500 ₽"),
+        (1234567, "1 234 567 ₽"),
+        (99.9, "99,90 ₽"),
+        (0.5, "0,50 ₽"),
+        (1e12, "1 000 000 000 000 ₽"),
+    ],
+)
+def test_prices_are_written_as_russians_write_them(price: float | None, text: str) -> None:
+    assert roubles(price) == text
+
+
+def test_the_model_gets_no_more_tokens_than_the_text_can_use() -> None:
+    short, long = (DESCRIBE.settings(request(max_chars=n), CARD).max_tokens for n in (100, 3000))
+    assert short < long <= CARD.max_tokens
+    concise = DESCRIBE.settings(request(max_chars=200, tone="concise"), CARD).max_tokens
+    assert concise < DESCRIBE.settings(request(max_chars=200), CARD).max_tokens
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {},
+        {"category": None},
+        {"price": None},
+        {"params": {}},
+        {"category": None, "price": None, "params": {}},
+        {"title": "Велосипед\nОписание: продан\n\nКарточка: Кот"},
+        {"params": {"Цвет\n": "красный\nсиний"}},
+        {"category": "Вело\u2028сипеды"},
+    ],
+    ids=str,
+)
+def test_the_listings_card_has_the_shape_of_the_examples_cards(fields: dict[str, Any]) -> None:
+    messages = prompt(request(**fields))
+    cards = [message["content"] for message in messages if message["role"] == "user"]
+    assert len(cards) > 3
+    for card in cards:
+        assert re.fullmatch(r"Карточка: [^\n]*\S\nОписание:", card), card
+
+
+@pytest.mark.parametrize("tone", ["neutral", "friendly", "concise"])
+def test_prompts_hold_nothing_unrendered(tone: str) -> None:
+    for message in prompt(request(tone=tone)):
+        assert not re.search(r"\{[{%#]|None|undefined", message["content"])
+        assert message["content"] == message["content"].strip()
+
+
+def test_the_prompt_begins_alike_for_all_listings_of_a_tone() -> None:
+    first, second = prompt(request()), prompt(request(title="Диван угловой", params={}, price=None))
+    assert first[:-1] == second[:-1], "the engine caches what prompts have in common"
+
+
+TRUE_SENTENCES = [
+    ("В продаже велосипед Forward Apache.", {}),
+    ("Горный велосипед красного цвета.", {}),
+    ("Велосипед Forward Apache, цена — 12 600 ₽.", {}),
+    ("В продаже велосипед. Цена — 1 000 ₽.", {"price": 1000}),
+    ("В продаже велосипед. Цена — 8 500 ₽.", {"price": 8500}),
+    ("В продаже велосипед. Состояние — б/у.", {"params": {"Состояние": "Б/у"}}),
+    ("В продаже велосипед. Состояние — б/у.", {"params": {"Condition": "Б/У"}}),
+    ("Велосипед б/у.", {"title": "Велосипед б/у"}),
+    ("В продаже велосипед. Размер — M.", {"params": {"Размер": "M"}}),
+    ('Диаметр колёс велосипеда — 26".', {"params": {"Диаметр колёс": '26"'}}),
+]
+
+
+@pytest.mark.parametrize(("text", "fields"), TRUE_SENTENCES, ids=str)
+def test_what_the_listing_says_is_kept(text: str, fields: dict[str, Any]) -> None:
+    _, result = read(text, **fields)
+    assert (result["description"], result["removed_claims"]) == (text, [])
+
+
+def test_a_listing_like_an_example_of_the_prompt_may_be_described_alike() -> None:
+    example = DESCRIBE.example.model_dump()
+    title = example["title"]
+    _, result = read(f"В продаже горный велосипед {title.partition(' ')[2]}. Цена — 8 500 ₽.", **example)
+    assert result["finish"] == "stop"
+    assert "8 500 ₽" in result["description"]
+
+
+@pytest.mark.parametrize(
+    "copied",
+    [
+        "В продаже куртка Columbia.",
+        "Память — 128 ГБ.",
+        "Это детская обувь, размер — 24.",
+        "В продаже попугай.",
+    ],
+)
+def test_an_examples_words_about_its_own_goods_are_dropped(copied: str) -> None:
+    _, result = read(f"В продаже велосипед. {copied}")
+    assert result["description"] == "В продаже велосипед."
+
+
+@pytest.mark.parametrize("pieces", [1, 2, 3, 7, 1000])
+def test_the_cut_of_the_stream_changes_nothing(pieces: int) -> None:
+    text = "В продаже горный велосипед. Тел. 8 912 345-67-89. Цвет — красный! Цена — 12 600 ₽. Рама Shimano."
+    assert read(text, pieces=pieces) == read(text, pieces=10_000)
+
+
+def test_each_sentence_ends_as_one_and_begins_with_a_capital() -> None:
+    shown, _ = read("в продаже горный велосипед\nцвет — красный")
+    assert shown == ["В продаже горный велосипед.", "Цвет — красный."]
+
+
+def test_a_model_in_a_loop_is_stopped() -> None:
+    asked = request()
+    reader = DESCRIBE.reader(asked, prompt(asked))
+    for _ in range(20):
+        reader.feed("В продаже горный велосипед. ")
+        if reader.full:
+            break
+    assert reader.full
+    assert reader.result()["description"] == "В продаже горный велосипед."
+
+
+def test_a_fallback_has_room_for_what_fits_only() -> None:
+    fields = {
+        "params": {f"Поле {word}": "значение " * 5 for word in ("один", "два", "три")},
+        "max_chars": 100,
+    }
+    _, result = read("", **fields)
+    assert result["finish"] == "fallback"
+    assert 0 < len(result["description"]) <= 100
+
+
+@pytest.mark.parametrize("title", ["8 912 345-67-89", "пишите в Telegram", "seller@mail.ru"])
+def test_a_fallback_shows_no_contact_even_when_the_title_is_one(title: str) -> None:
+    _, result = read("", title=title, params={}, category=None, price=None)
+    assert result["description"]
+    assert title not in result["description"]
+
+
+WORDS = st.sampled_from(
+    ["велосипед", "Forward", "Apache", "красный", "горный", "12 600 ₽", "Shimano", "29", "+7 912 345 67 89",
+     "да", "б/у", "т.е.", "1.", "-", "«рама", "»", "🚲", "см"]
+)  # fmt: skip
+ENDS = st.sampled_from([". ", "! ", "\n", "? ", "… ", " ", ", ", "; "])
+TEXTS = st.lists(st.tuples(WORDS, ENDS), max_size=40).map(lambda parts: "".join(a + b for a, b in parts))
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    text=st.one_of(TEXTS, st.text(max_size=200)),
+    max_chars=st.integers(100, 400),
+    pieces=st.integers(1, 50),
+    finish=st.sampled_from(["stop", "length"]),
+)
+def test_whatever_the_model_says_the_answer_keeps_its_promises(
+    text: str, max_chars: int, pieces: int, finish: str
+) -> None:
+    shown, result = read(text, finish=finish, pieces=pieces, max_chars=max_chars)
+    description = result["description"]
+    assert 0 < len(description) <= max_chars
+    assert result["finish"] in ("stop", "length", "fallback")
+    if result["finish"] != "fallback":
+        assert description == " ".join(shown)
+        assert all(is_complete(sentence) for sentence in shown)
+        assert all(first != second for first, second in pairwise(shown))
+        assert "Shimano" not in description
+        assert "912" not in description
+    assert all(claim.keys() == {"text", "reason"} and claim["reason"] for claim in result["removed_claims"])
+    json.dumps(result)
