@@ -6,6 +6,7 @@ that it prints), because it needs torch and transformers, which the service does
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import os
 import sys
@@ -46,11 +47,14 @@ def servable_folder(card: Card, *, cache: Path) -> Path:
 def unpack_gguf(source: Path, target: Path) -> None:
     """Write the dequantized bfloat16 weights, the config and the tokenizer of a GGUF file into `target`."""
     os.environ["HF_HUB_OFFLINE"] = "1"  # the file is local; transformers must not look for it on a hub
+    import gguf
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
     from transformers.utils import logging
 
     logging.set_verbosity_error()  # type: ignore[no-untyped-call]
+    # transformers parses the file three times, 16 s each for 262k tokens; one parse is enough.
+    gguf.GGUFReader = functools.cache(gguf.GGUFReader)  # type: ignore[misc, assignment]
     place = str(source.parent)
     tokenizer = AutoTokenizer.from_pretrained(place, gguf_file=source.name)
     model = AutoModelForCausalLM.from_pretrained(
