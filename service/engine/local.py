@@ -45,6 +45,7 @@ class EngineStartError(Exception):
 class LocalEngine:
     """Serves a card by a `vllm serve` of its own on loopback; an Engine.
 
+    A server that ends, or gives no token to a canary (asked every `check_s`) for `hang_s`, is started anew.
     `start` must be awaited once, from the main thread (the kernel ties the leash to the starting thread).
     """
 
@@ -56,7 +57,11 @@ class LocalEngine:
         cache: Path,
         on_restart: Callable[[], None],
         command: ServerCommand | None = None,
+        check_s: float = 15.0,
+        hang_s: float = 120.0,
     ) -> None:
+        self._check_s = check_s
+        self._hang_s = hang_s
         self._command = command or vllm_command
         self.card = card
         self.log_path = cache / "logs" / f"engine-{card.name}.log"
@@ -188,12 +193,18 @@ class LocalEngine:
         while True:
             assert self._process is not None
             began = time.monotonic()
-            await self._process.wait()
+            reason = await self._until_lost(self._process)
             self._ready = False
             failures = 0 if time.monotonic() - began > STEADY_S else failures
             pause = BACKOFF_S[min(failures, len(BACKOFF_S) - 1)]
             failures += 1
-            log.error("engine ended, restarting", card=self.card.name, pause_s=pause, log=str(self.log_path))
+            log.error(
+                "engine lost, restarting",
+                card=self.card.name,
+                reason=reason,
+                pause_s=pause,
+                log=str(self.log_path),
+            )
             self._on_restart()
             await self._end()
             await asyncio.sleep(pause)
@@ -202,6 +213,21 @@ class LocalEngine:
                 await self._first_token()
             except (EngineStartError, OSError) as error:
                 log.error("engine did not come back", card=self.card.name, reason=str(error))
+
+    async def _until_lost(self, process: asyncio.subprocess.Process) -> str:
+        """Wait until the server has ended, or has answered no canary for too long while it lives."""
+        answered = time.monotonic()
+        while True:
+            try:
+                await asyncio.wait_for(process.wait(), self._check_s)
+            except TimeoutError:
+                with suppress(ServiceError):
+                    await self.client.health()
+                    answered = time.monotonic()
+                if time.monotonic() - answered > self._hang_s:
+                    return f"no token for {self._hang_s:g} s"
+            else:
+                return "ended"
 
     async def _end(self) -> None:
         """Kill the whole process group: the server's workers outlive it otherwise."""

@@ -110,7 +110,7 @@ def card_with(tmp_path: Path, old: str, new: str) -> str:
     return str(path)
 
 
-async def refusal(tmp_path: Path, deployment: str | bytes | Path, **environment: str) -> tuple[int, str]:
+async def refusal(tmp_path: Path, deployment: str | bytes, **environment: str) -> tuple[int, str]:
     """Start the service, which has to refuse; return the status and its one line."""
     async with service_process(tmp_path, deployment, **environment) as service:
         status = await service.ended()
@@ -128,17 +128,14 @@ async def test_a_bad_variable_ends_with_2_and_its_name(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("deployment", "told"),
     [
-        (Path("nowhere") / "deployment.toml", "No such file"),
         (b"\xff\xfe", "not TOML"),
-        (GOOD.replace('default = "a"', 'default = "z"'), '"z" is not among'),
         (deployment_text("fake://", card="gemma3-271m"), "did you mean gemma3-270m?"),
         (deployment_text("fake://?speed=3"), "fake engine"),
-        (deployment_text("fake://?token_ms=fast"), "fast"),
     ],
-    ids=["no file", "no TOML", "unknown default", "unknown card", "unknown option", "bad option"],
+    ids=["no TOML", "unknown card", "unknown option"],
 )
 async def test_a_faulty_deployment_ends_with_1_and_one_line(
-    tmp_path: Path, deployment: str | bytes | Path, told: str
+    tmp_path: Path, deployment: str | bytes, told: str
 ) -> None:
     status, line = await refusal(tmp_path, deployment)
     assert status == 1
@@ -175,16 +172,11 @@ async def test_a_port_in_use_is_told_and_ends_the_start(tmp_path: Path) -> None:
             assert "Traceback" not in service.output
 
 
-async def test_a_wrong_command_shows_the_usage(tmp_path: Path) -> None:
-    async with service_process(tmp_path, GOOD, arguments=("sevre",)) as service:
-        assert await service.ended() == 2
-        assert "usage: python -m service" in service.output
-
-
 async def test_help_names_the_commands(tmp_path: Path) -> None:
     async with service_process(tmp_path, GOOD, arguments=("--help",)) as service:
         assert await service.ended() == 0
         assert "serve" in service.output
+        assert "Traceback" not in service.output
 
 
 async def test_two_versions_serve_side_by_side(tmp_path: Path) -> None:

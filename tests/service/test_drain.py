@@ -17,8 +17,8 @@ import pytest
 from tests.service.live_service import LISTING, TEXT, Event, read_events
 from tests.service.service_process import ServiceProcess, deployment_text, fake_url, service_process
 
-WAVES = fake_url(text=TEXT, token_ms=40, slots=8)  # half a second each, eight at once
-ONE_BY_ONE = fake_url(text=TEXT, first_token_ms=500, slots=1)
+WAVES = fake_url(text=TEXT, token_ms=30, slots=8)  # 0.4 s each, eight at once
+ONE_BY_ONE = fake_url(text=TEXT, first_token_ms=300, slots=1)
 
 
 @pytest.fixture
@@ -89,7 +89,7 @@ async def _is(number: Awaitable[int], wanted: int) -> bool:
 async def test_what_outlasts_the_grace_ends_with_a_clear_error(
     tmp_path: Path, session: aiohttp.ClientSession
 ) -> None:
-    environment = {"LLM_DRAIN_GRACE_S": "0.8", "LLM_MAX_IN_FLIGHT": "6"}
+    environment = {"LLM_DRAIN_GRACE_S": "0.5", "LLM_MAX_IN_FLIGHT": "6"}
     async with service_process(tmp_path, deployment_text(ONE_BY_ONE), **environment) as service:
         await service.says("running on")
         url = service.url
@@ -99,7 +99,7 @@ async def test_what_outlasts_the_grace_ends_with_a_clear_error(
         begun = time.monotonic()
         service.process.terminate()
         answers, streams = await asyncio.gather(*whole), await asyncio.gather(*streamed)
-        assert 0.6 < time.monotonic() - begun < 2.0
+        assert 0.4 < time.monotonic() - begun < 2.0
         assert await service.ended(within_s=3) == 0
         assert time.monotonic() - begun < 3.0
     refused = [(body["code"], retry) for status, body, retry in answers if status != 200]

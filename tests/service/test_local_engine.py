@@ -190,9 +190,14 @@ async def test_a_server_that_ends_at_the_start_is_told_with_its_words_and_its_lo
 
 async def test_a_server_that_gives_no_token_in_time_is_ended(build: Build) -> None:
     bench = build(mode="silent")
-    with pytest.raises(EngineStartError, match="no token within 3 s"):
-        await bench.engine.start(timeout_s=3)
+    with pytest.raises(EngineStartError, match="no token within 2 s"):
+        await bench.engine.start(timeout_s=2)
     assert leashes() == []
+
+
+async def test_weights_that_take_too_long_are_told_in_one_line(build: Build) -> None:
+    with pytest.raises(EngineStartError, match=r"within 0\.05 s"):
+        await build(mode="serve").engine.start(timeout_s=0.05)
 
 
 async def test_a_start_that_is_cancelled_leaves_nothing(build: Build) -> None:
