@@ -182,6 +182,9 @@ class Runner:
             if attempt + 1 < settings.attempts:
                 call.removed += [piece.reason for piece in reader.removed]
                 self.metrics.attempts.labels(task.name, call.version.name).inc()
+        else:
+            for text in reader.fallback():
+                yield Sentence(text)
         call.removed += [piece.reason for piece in reader.removed]
         yield Done(self._respond(call, reader.result()))
 

@@ -82,6 +82,10 @@ class Reader(Protocol):
         """Take the end of the stream and the engine's reason for it, return the last sentences to show."""
         ...
 
+    def fallback(self) -> list[str]:
+        """Return the sentences to show when the last attempt is not usable."""
+        ...
+
     def result(self) -> Mapping[str, Any]:
         """Return the task's own response fields."""
         ...

@@ -181,11 +181,15 @@ class DescriptionReader:
         self._held = []
         return shown
 
+    def fallback(self) -> list[str]:
+        """Return the sentences that serve when none of the model's has passed."""
+        return fallback(self.listing, max_chars=self.max_chars)
+
     def result(self) -> dict[str, Any]:
         """Return description, used_facts, removed_claims and finish."""
         description, finish = " ".join(self._kept), self._finish
         if not self._kept:
-            description, finish = fallback(self.listing, max_chars=self.max_chars), "fallback"
+            description, finish = " ".join(self.fallback()), "fallback"
         return {
             "description": description,
             "used_facts": grounding.used(self.listing.facts, description=description),
@@ -194,27 +198,24 @@ class DescriptionReader:
         }
 
 
-def fallback(listing: Listing, *, max_chars: int) -> str:
+def fallback(listing: Listing, *, max_chars: int) -> list[str]:
     """Return a description made of the seller's own words: title, category, parameters, as space allows.
 
     Contacts and prohibited words of the seller's are left out here too.
     """
     told = [f"{label} — {value}" if label else value for label, value in told_params(listing.params)]
-    parts = [
-        listing.title,
-        listing.category,
-        *told,
-        f"Цена — {listing.price_text}" if listing.price_text else "",
-    ]
-    text = ""
-    for part in parts:
+    price = [f"Цена — {listing.price_text}"] if listing.price_text else []
+    sentences: list[str] = []
+    room = max_chars
+    for part in (listing.title, listing.category, *told, *price):
         sentence = _tidy(part)
         if len(sentence) < 2 or (guards.find(sentence) or "").startswith(NEVER_SHOWN):
             continue
-        joined = f"{text} {sentence}".strip()
-        if len(joined) <= max_chars:
-            text = joined
-    return text or NOTHING_TO_SAY
+        needed = len(sentence) + bool(sentences)
+        if needed <= room:
+            sentences.append(sentence)
+            room -= needed
+    return sentences or [NOTHING_TO_SAY]
 
 
 def _tidy(sentence: str) -> str:

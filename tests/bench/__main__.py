@@ -13,6 +13,7 @@ import sys
 
 import uvloop
 
+from service.errors import ServiceError
 from tests.bench.report import Result, Skipped, save, show
 
 ALL = ("overhead", "relay", "streams", "overload", "engine", "start")
@@ -46,7 +47,7 @@ def main(argv: list[str] | None = None) -> int:
             except Skipped as reason:
                 print(f"{name}: skipped: {reason}\n", flush=True)
                 continue
-            except (RuntimeError, TimeoutError, OSError, ExceptionGroup) as error:
+            except (RuntimeError, TimeoutError, OSError, ServiceError, ExceptionGroup) as error:
                 print(f"{name}: failed: {_first(error)}\n", file=sys.stderr, flush=True)
                 failed.append(name)
                 continue

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import re
 import time
 from collections.abc import Awaitable, Callable, Sequence
@@ -24,15 +25,17 @@ from tests.bench.stage import engine_request, service
 
 CARD = "gemma3-270m"
 START_LIMIT_S = 900
-NUM_REQUESTS = {1: 20, 4: 40, 16: 64}  # concurrency: requests a run
-TURNS = "ABBA"  # A bare, B service: a drift that is steady cancels out
+NUM_LISTINGS = 48
+CONCURRENCY = (1, 4, 16)
+WINDOW_S = 30
+TURNS = "ABBAABBA"  # A bare, B service: a drift that is steady cancels out
 GENERATED = re.compile(r"^vllm:generation_tokens_total\{[^}]*\} (\S+)$", re.MULTILINE)
 Ask = Callable[[dict[str, Any]], Awaitable[Answer]]
 
 
 @dataclass(kw_only=True)
 class Run:
-    """One run of one side; `generated` are the tokens that the engine itself counted."""
+    """One side's turn: the answers that ended in it, and the tokens that the engine itself counted in it."""
 
     answers: list[Answer]
     wall_s: float
@@ -41,12 +44,12 @@ class Run:
 
 async def run(*, quick: bool) -> Result:
     """Start one vLLM, put the service before it, and ask both at 1, 4 and 16 requests at once."""
-    bodies = listings.bodies(4 if quick else max(NUM_REQUESTS.values()))
+    bodies = listings.bodies(8 if quick else NUM_LISTINGS)
     card = load_card(CARD)
     result = Result(
         compared=f"{CARD} on one vLLM; A: the service's client of it alone, B: POST /describe in streams "
-        f"before the same vLLM; real listings, turns {TURNS} at each concurrency; tokens/s by vLLM's own "
-        "counter, so that retries count as work"
+        f"before the same vLLM; real listings, turns {TURNS} of {WINDOW_S} s; tokens/s by vLLM's counter, "
+        "so that retries count as work; the service's characters are those left by the guards"
     )
     local = LocalEngine(card, card_source=CARD, cache=default_cache(), on_restart=_restarted)
     try:
@@ -59,18 +62,20 @@ async def run(*, quick: bool) -> Result:
             sides = {"A": _bare(local.client), "B": _served(served)}
             await in_parallel(sides["A"], bodies, num_workers=8)  # every prompt's prefix is cached for both
             await in_parallel(sides["B"], bodies[:8], num_workers=8)
-            for concurrency, num in ({4: 4} if quick else NUM_REQUESTS).items():
-                runs = [
-                    (side, await _run(sides[side], bodies[:num], local.client, concurrency)) for side in TURNS
+            seconds = 8 if quick else WINDOW_S
+            for concurrency in (4,) if quick else CONCURRENCY:
+                turns = [
+                    (side, await _turn(sides[side], bodies, local.client, concurrency, seconds))
+                    for side in (TURNS[:4] if quick else TURNS)
                 ]
-                _report(result, concurrency, runs)
+                _report(result, concurrency, turns)
     finally:
         await local.close()
     return result
 
 
 def _restarted() -> None:
-    raise RuntimeError("the engine ended while it was measured")
+    """Leave it to the answers that break: they end the benchmark."""
 
 
 def _bare(engine: VllmEngine) -> Ask:
@@ -90,14 +95,30 @@ def _served(service: Client) -> Ask:
     return ask
 
 
-async def _run(ask: Ask, bodies: Sequence[dict[str, Any]], engine: VllmEngine, concurrency: int) -> Run:
-    await asyncio.sleep(1)  # what the run before gave up has left the engine
-    before, begun = await _generated(engine), time.perf_counter()
-    answers = await in_parallel(ask, bodies, num_workers=concurrency)
-    wall_s = time.perf_counter() - begun
-    if failed := [answer.error for answer in answers if answer.error]:
-        raise RuntimeError(f"{len(failed)} of {len(answers)} answers failed: {failed[0]}")
-    return Run(answers=answers, wall_s=wall_s, generated=await _generated(engine) - before)
+async def _turn(
+    ask: Ask, bodies: Sequence[dict[str, Any]], engine: VllmEngine, concurrency: int, seconds: float
+) -> Run:
+    """Keep so many requests running for the whole turn: a tail that runs alone would slow down the mean."""
+    source = itertools.cycle(bodies)
+    ended: list[Answer] = []
+    over = asyncio.Event()
+
+    async def worker() -> None:
+        while not over.is_set():
+            answer = await ask(next(source))
+            if answer.error:
+                raise RuntimeError(f"an answer failed: {answer.error}")
+            ended.append(answer)
+
+    async with asyncio.TaskGroup() as group:
+        before, begun = await _generated(engine), time.perf_counter()
+        for _ in range(concurrency):
+            group.create_task(worker())
+        await asyncio.sleep(seconds)
+        over.set()
+        generated, answers = await _generated(engine) - before, [*ended]
+        wall_s = time.perf_counter() - begun
+    return Run(answers=answers, wall_s=wall_s, generated=generated)
 
 
 async def _generated(engine: VllmEngine) -> float:
@@ -105,10 +126,10 @@ async def _generated(engine: VllmEngine) -> float:
         return sum(float(value) for value in GENERATED.findall(await response.text()))
 
 
-def _report(result: Result, concurrency: int, runs: Sequence[tuple[str, Run]]) -> None:
+def _report(result: Result, concurrency: int, turns: Sequence[tuple[str, Run]]) -> None:
     speed = {}
     for side, title in (("A", "bare"), ("B", "service")):
-        of_side = [one for name, one in runs if name == side]
+        of_side = [one for name, one in turns if name == side]
         answers = [answer for one in of_side for answer in one.answers]
         wall_s = sum(one.wall_s for one in of_side)
         first = [answer.first_s for answer in answers if answer.first_s]
@@ -125,7 +146,7 @@ def _report(result: Result, concurrency: int, runs: Sequence[tuple[str, Run]]) -
             "requests": len(answers),
             "tokens_told": sum(answer.tokens for answer in answers),
             "fallbacks": fallback,
-            "runs": [{"wall_s": round(r.wall_s, 2), "generated": r.generated} for r in of_side],
+            "tokens_a_turn": [one.generated for one in of_side],
         }
     result.add(
         f"{concurrency} at once: service / bare, tokens/s", 100 * speed["B"] / speed["A"], "%", least=97

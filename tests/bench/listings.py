@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import random
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +15,12 @@ ADS, FEEDS = "avito_2017_private_ads.jsonl.gz", "avito_seller_feeds.jsonl.gz"
 
 
 def bodies(num: int) -> list[dict[str, Any]]:
-    """Return `num` listings from all over the files, two private ads to one shop's. Raises Skipped."""
+    """Return `num` listings from all over the files, two private ads to one shop's, mixed. Raises Skipped."""
     if not (FOLDER / ADS).exists() or not (FOLDER / FEEDS).exists():
         raise Skipped(f"the real listings are not at {FOLDER}")
     num_feeds = num // 3
     found = [*_every(FOLDER / ADS, num - num_feeds), *_every(FOLDER / FEEDS, num_feeds)]
+    random.Random(1).shuffle(found)
     return [_body(row) for row in found]
 
 

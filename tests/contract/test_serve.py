@@ -108,8 +108,7 @@ async def test_real_listings_are_answered_streamed(client: aiohttp.ClientSession
         assert last == "done"
         check_answer(body, answer)
         assert {name for name, _ in sentences} <= {"sentence"}
-        if answer["finish"] != "fallback":
-            assert answer["description"] == " ".join(data["text"] for _, data in sentences)
+        assert answer["description"] == " ".join(data["text"] for _, data in sentences)
 
 
 async def test_an_answer_of_the_same_request_is_the_same(client: aiohttp.ClientSession) -> None:

@@ -133,7 +133,7 @@ async def test_a_signal_while_engines_are_awaited_ends_the_start(tmp_path: Path,
 @pytest.mark.parametrize("sig", [signal.SIGTERM, signal.SIGINT])
 async def test_a_signal_during_the_warm_up_ends_the_start(tmp_path: Path, sig: signal.Signals) -> None:
     async with service_process(tmp_path, deployment_text(fake_url(first_token_ms=60_000))) as service:
-        await service.says("Waiting for application startup")
+        await service.says("version is live")
         assert await stopped(service, sig) == 0
 
 
