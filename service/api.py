@@ -83,9 +83,10 @@ async def until_disconnect(receive: Receive, work: Awaitable[T]) -> T:
             return doing.result()
         raise ClientClosed
     finally:
-        for future in (doing, leaving):
-            future.cancel()
-        await asyncio.gather(doing, leaving, return_exceptions=True)
+        leaving.cancel()
+        if not doing.done():
+            doing.cancel()
+            await asyncio.gather(doing, return_exceptions=True)
 
 
 class EventStream(Response):
@@ -114,7 +115,7 @@ class EventStream(Response):
 
         async def event(name: str, data: bytes) -> None:
             body = b"event: " + name.encode() + b"\ndata: " + data + b"\n\n"
-            await send({"type": "http.response.body", "body": body, "more_body": True})
+            await send({"type": "http.response.body", "body": body, "more_body": name == "sentence"})
 
         try:
             async with self.runner.admitted(self.call), aclosing(self.runner.run(self.call)) as events:
@@ -132,7 +133,6 @@ class EventStream(Response):
             problem = as_service_error(error).problem(request_id=self.call.request_id)
             scope["state"]["code"] = problem["code"]
             await event("error", orjson.dumps(problem))
-        await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
 def as_service_error(error: Exception) -> ServiceError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
@@ -46,6 +47,8 @@ def create_app(
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         await runner.warm_up(TASKS)
+        gc.collect()
+        gc.freeze()  # what is loaded now stays: a full collection over it would stop every stream for 50 ms
         probes = [asyncio.create_task(_watch(runner, v, settings)) for v in versions.values()]
         try:
             yield

@@ -211,7 +211,48 @@ def _negated(text: str, tokens: list[tuple[str, int, int]], first: int, last: in
     )
 
 
-def used(facts: Mapping[str, str] | Iterable[tuple[str, str]], *, description: str) -> list[str]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fact:
+    """One fact, indexed ahead of the text that may tell it: stems of its label and value, its numbers."""
+
+    said: str
+    names: tuple[str, ...]
+    words: tuple[tuple[str, str], ...]  # the stem, and the stem of the word with twin letters folded
+    numbers: tuple[frozenset[str], ...]
+
+    @classmethod
+    def of(cls, label: str, text: str) -> Fact:
+        """Index one fact; an empty label means that the text says all."""
+        plain = _plain(text).lower()
+        found = numbers(plain)
+        bare = plain
+        for number in reversed(found):
+            bare = f"{bare[: number.start]} {bare[number.end :]}"
+        names = _content(_plain(label).lower())
+        words = _content(bare) or (names if not found else [])
+        if words and set(_WORD.findall(bare)) <= _YES:
+            words = names
+        return cls(
+            said=f"{label}: {text}" if label else text,
+            names=tuple(stem(word) for word in names),
+            words=tuple((stem(word), stem(skeleton(word))) for word in words),
+            numbers=tuple(frozenset(number.values) for number in found),
+        )
+
+    def told(self, *, stems: Set[str], values: Set[str]) -> bool:
+        """Tell whether a text with these stems and numbers makes use of the fact."""
+        told = sum(not stems.isdisjoint(pair) for pair in self.words)
+        if not self.numbers:
+            return bool(self.words) and told == len(self.words)
+        if any(number.isdisjoint(values) for number in self.numbers):
+            return False
+        if self.words:
+            return told * 2 >= len(self.words)
+        telling = any(len(value) > 1 for number in self.numbers for value in number)
+        return telling or any(name in stems for name in self.names)
+
+
+def used(facts: Mapping[str, str] | Iterable[tuple[str, str] | Fact], *, description: str) -> list[str]:
     """Return the facts, as «label: value», that the description makes use of.
 
     A value is used if all its numbers and words are there, or all its numbers and half of its words;
@@ -220,33 +261,9 @@ def used(facts: Mapping[str, str] | Iterable[tuple[str, str]], *, description: s
     lower = _plain(description).lower()
     stems = _stems(lower)
     values = {value for number in numbers(lower) for value in number.values | set(number.parts)}
-    pairs = facts.items() if isinstance(facts, Mapping) else facts
-    return [
-        f"{label}: {text}" if label else text
-        for label, text in pairs
-        if _is_used(_plain(label).lower(), _plain(text).lower(), stems=stems, values=values)
-    ]
-
-
-def _is_used(label: str, text: str, *, stems: set[str], values: set[str]) -> bool:
-    """Tell whether one folded lower-case fact is among the stems and numbers of a description."""
-    said = numbers(text)
-    bare = text
-    for number in reversed(said):
-        bare = f"{bare[: number.start]} {bare[number.end :]}"
-    names = _content(label)
-    words = _content(bare) or (names if not said else [])
-    if words and set(_WORD.findall(bare)) <= _YES:
-        words = names
-    found = sum(stem(word) in stems or stem(skeleton(word)) in stems for word in words)
-    if not said:
-        return bool(words) and found == len(words)
-    if not all(number.values & values for number in said):
-        return False
-    if words:
-        return found * 2 >= len(words)
-    telling = any(len(value) > 1 for number in said for value in number.values)
-    return telling or any(stem(word) in stems for word in names)
+    listed = facts.items() if isinstance(facts, Mapping) else facts
+    indexed = (fact if isinstance(fact, Fact) else Fact.of(*fact) for fact in listed)
+    return [fact.said for fact in indexed if fact.told(stems=stems, values=values)]
 
 
 def _content(text: str) -> list[str]:

@@ -6,10 +6,11 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property, lru_cache
 from typing import Any
 
 from service import grounding, guards
-from service.grounding import Facts
+from service.grounding import Fact, Facts
 from service.labels import told_params
 from service.letters import fold, skeleton, stem
 from service.sentences import SentenceSplitter, is_complete
@@ -52,17 +53,42 @@ class Listing:
         ]
         return [(label, text) for label, text in found if text.strip()]
 
-    def evidence(self) -> Facts:
-        """Index everything a sentence may rest on; a label's digits («Параметр 3») are no facts."""
-        lines = [f"{re.sub(r'[0-9]', '', label)}: {text}" for label, text in self.params.items()]
-        return Facts.of([self.title, self.category, *lines, *self.captions], price=self.price)
 
-    def subject(self) -> frozenset[str]:
-        """Return the stems that a text about this very listing mentions at least one of."""
-        for texts in ([self.title], [*self.params.values()], [self.category]):
-            if stems := _stems(" ".join(texts)):
-                return stems
-        return frozenset()
+@dataclass(frozen=True, kw_only=True)
+class Grounds:
+    """A listing indexed: what a sentence may rest on, and what it has to be about (as sets of stems)."""
+
+    evidence: Facts
+    facts: tuple[Fact, ...]
+    title: frozenset[str]
+    category: frozenset[str]
+    subject: frozenset[str]
+    not_for_sale: bool
+
+    @classmethod
+    def of(cls, listing: Listing) -> Grounds:
+        """Index a listing; a label's digits («Параметр 3») are no facts."""
+        lines = [f"{re.sub(r'[0-9]', '', label)}: {text}" for label, text in listing.params.items()]
+        values = " ".join(listing.params.values())
+        title, category = _stems(listing.title), _stems(listing.category)
+        said = fold(f"{listing.title} {listing.category} {values}").lower()
+        return cls(
+            evidence=Facts.of(
+                [listing.title, listing.category, *lines, *listing.captions], price=listing.price
+            ),
+            facts=tuple(Fact.of(label, text) for label, text in listing.facts),
+            title=title,
+            category=category,
+            subject=title or _stems(values) or category,
+            not_for_sale=bool(OTHER_DEAL.search(said)) and not SALE.search(said),
+        )
+
+
+@lru_cache(maxsize=64)  # as many as there are prompts and tones
+def _distinctive(examples: tuple[str, ...]) -> frozenset[str]:
+    """Return the examples' sentences, but not a closing line of many, which is meant to be copied."""
+    told = Counter(_plain(sentence) for text in examples for sentence in _split(text))
+    return frozenset(sentence for sentence, count in told.items() if count < COMMON_LINE)
 
 
 def _stems(text: str) -> frozenset[str]:
@@ -83,20 +109,18 @@ class DescriptionReader:
         self.removed: list[Removed] = []
         self.full = False
         self._splitter = SentenceSplitter()
-        self._evidence = listing.evidence()
-        self._subject = listing.subject()
-        self._title, self._category = _stems(listing.title), _stems(listing.category)
-        said = fold(" ".join([listing.title, listing.category, *listing.params.values()])).lower()
-        self._not_for_sale = bool(OTHER_DEAL.search(said)) and not SALE.search(said)
         self._repetition = guards.Repetition()
-        told = Counter(_plain(sentence) for text in examples for sentence in _split(text))
-        # A closing line that stands under many examples is meant to be copied.
-        self._examples = {sentence for sentence, count in told.items() if count < COMMON_LINE}
+        self._examples = _distinctive(tuple(examples))
         self._kept: list[str] = []
         self._held: list[str] = []
         self._length = 0
         self._repeats = 0
         self._finish = "stop"
+
+    @cached_property
+    def _grounds(self) -> Grounds:
+        """Made with the first piece of text, while the engine draws the next, and not before it is asked."""
+        return Grounds.of(self.listing)
 
     @property
     def usable(self) -> bool:
@@ -105,6 +129,7 @@ class DescriptionReader:
 
     def feed(self, text: str) -> list[str]:
         """Take the next piece, return the sentences that may be shown now."""
+        _ = self._grounds
         return self._consider(self._splitter.feed(text))
 
     def flush(self, finish_reason: str) -> list[str]:
@@ -129,7 +154,7 @@ class DescriptionReader:
                 self.removed.append(Removed(sentence, reason))
                 continue
             self._held.append(sentence)
-            if self._kept or not self._subject or self._subject & _stems(sentence):
+            if self._kept or not self._grounds.subject or self._grounds.subject & _stems(sentence):
                 shown += self._release()
         return shown
 
@@ -145,27 +170,27 @@ class DescriptionReader:
         if (
             _plain(sentence) in self._examples
             and not any(map(str.isdigit, sentence))
-            and not _stems(sentence) <= self._evidence.stems
+            and not _stems(sentence) <= self._grounds.evidence.stems
         ):
             return "prompt_leftover"
         if self._names_only_the_category(sentence) or self._offers_something_else(sentence):
             return "off_topic"
-        if self._not_for_sale and SALE.search(fold(sentence).lower()):
+        if self._grounds.not_for_sale and SALE.search(fold(sentence).lower()):
             return "ungrounded_claim"
-        if unsupported := self._evidence.unsupported(sentence):
+        if unsupported := self._grounds.evidence.unsupported(sentence):
             return unsupported[0].reason
         return None
 
     def _names_only_the_category(self, sentence: str) -> bool:
         """Tell «В продаже детская одежда и обувь» about a cap: true, and of no use to anyone."""
         said = {word for word in _stems(sentence) if not word.startswith("прода")}
-        return bool(said) and said <= self._category and not said <= self._title
+        return bool(said) and said <= self._grounds.category and not said <= self._grounds.title
 
     def _offers_something_else(self, sentence: str) -> bool:
         """Tell «В продаже посудомоечная машина» about a water pump: the offer must be in the seller's words."""
         if not (opening := OFFERED.match(fold(sentence).lower())):
             return False
-        known = {word[:OFFER_STEM] for word in self._evidence.stems}
+        known = {word[:OFFER_STEM] for word in self._grounds.evidence.stems}
         return any(stem(word)[:OFFER_STEM] not in known for word in OFFERED_WORD.findall(opening[1]))
 
     def _release(self) -> list[str]:
@@ -192,7 +217,7 @@ class DescriptionReader:
             description, finish = " ".join(self.fallback()), "fallback"
         return {
             "description": description,
-            "used_facts": grounding.used(self.listing.facts, description=description),
+            "used_facts": grounding.used(self._grounds.facts, description=description),
             "removed_claims": [{"text": piece.text, "reason": piece.reason} for piece in self.removed],
             "finish": finish,
         }

@@ -60,7 +60,7 @@ async def _start(clone: Path, *, cache: Path) -> dict[str, float]:
             raise RuntimeError(f"the first answer is an error: {answer.error}")
         total = time.time() - begun
     engine_s = next(
-        (event["seconds"] for event in _events(log) if event.get("event") == "engine is ready"), float("nan")
+        (event["seconds"] for event in _events(log) if event.get("event") == "engine is ready"), 0.0
     )
     stamps = [path.stat().st_mtime for path in (clone / ".venv").glob(".[cg]pu-*")]
     set_up = max(0.0, max(stamps, default=begun) - begun)

@@ -101,9 +101,7 @@ async def test_real_listings_are_answered_whole(client: aiohttp.ClientSession) -
 
 async def test_real_listings_are_answered_streamed(client: aiohttp.ClientSession) -> None:
     bodies = listings(20)
-    for body, events in zip(
-        bodies, await in_turns([streamed(client, body) for body in bodies]), strict=True
-    ):
+    for body, events in zip(bodies, await in_turns([streamed(client, body) for body in bodies]), strict=True):
         *sentences, (last, answer) = events
         assert last == "done"
         check_answer(body, answer)
