@@ -24,6 +24,7 @@ from service.tasks import TASKS
 log = structlog.get_logger(__name__)
 T = TypeVar("T")
 PROBLEM = "application/problem+json"
+NOT_JSON = {"loc": ["header", "Content-Type"], "msg": "must be application/json"}
 
 
 class ClientClosed(Exception):
@@ -51,7 +52,11 @@ class JsonRoute(APIRoute):
         async def read(request: Request) -> Response:
             try:
                 return await handler(JsonRequest(request.scope, request.receive))
-            except (ServiceError, ClientClosed, RequestValidationError):
+            except RequestValidationError:
+                if not is_json(request):  # FastAPI then takes the body for a string: a riddle to the caller
+                    raise InvalidRequest("bad header", errors=[NOT_JSON]) from None
+                raise
+            except (ServiceError, ClientClosed):
                 raise
             except HTTPException as error:  # FastAPI wraps what goes wrong while it reads the body
                 if isinstance(error.__cause__, ServiceError):
@@ -61,6 +66,14 @@ class JsonRoute(APIRoute):
                 raise as_service_error(error) from None
 
         return read
+
+
+def is_json(request: Request) -> bool:
+    """Tell whether the body is declared as JSON."""
+    declared = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    return declared == "application/json" or (
+        declared.startswith("application/") and declared.endswith("+json")
+    )
 
 
 async def until_disconnect(receive: Receive, work: Awaitable[T]) -> T:
@@ -105,14 +118,18 @@ class EventStream(Response):
         del self.headers["content-length"]
         self.runner = runner
         self.call = call
+        self.begun = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send the events. Faults before admission leave as plain problems with their own HTTP status."""
-        await until_disconnect(receive, self._send_all(scope, send))
+        try:
+            await until_disconnect(receive, self._send_all(scope, send))
+        except ClientClosed:
+            if not self.begun:
+                raise
+            scope["state"]["code"] = "client_closed"  # the response has begun: no handler may answer now
 
     async def _send_all(self, scope: Scope, send: Send) -> None:
-        begun = False
-
         async def event(name: str, data: bytes) -> None:
             body = b"event: " + name.encode() + b"\ndata: " + data + b"\n\n"
             await send({"type": "http.response.body", "body": body, "more_body": name == "sentence"})
@@ -120,7 +137,7 @@ class EventStream(Response):
         try:
             async with self.runner.admitted(self.call), aclosing(self.runner.run(self.call)) as events:
                 await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
-                begun = True
+                self.begun = True
                 async for item in events:
                     if isinstance(item, Sentence):
                         await event("sentence", orjson.dumps({"text": item.text}))
@@ -128,7 +145,7 @@ class EventStream(Response):
                         note_outcome(scope, self.call, item)
                         await event("done", item.response.model_dump_json().encode())
         except Exception as error:
-            if not begun:
+            if not self.begun:
                 raise as_service_error(error) from None
             problem = as_service_error(error).problem(request_id=self.call.request_id)
             scope["state"]["code"] = problem["code"]
@@ -148,7 +165,7 @@ def note_outcome(scope: Scope, call: Call, done: Done) -> None:
     scope["state"].update(
         model_version=call.version.name,
         generation_id=done.response.id,
-        finish=getattr(done.response, "finish", None),
+        finish=call.finish,
         removed=len(call.removed),
         queue_ms=round(1000 * call.queue_s, 1),
     )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
@@ -22,7 +21,6 @@ from service.errors import InvalidRequest, ServiceError
 from service.middleware import Edge
 from service.runner import Runner, Version
 from service.settings import Settings
-from service.tasks import TASKS
 from service.telemetry import Metrics
 
 
@@ -46,9 +44,6 @@ def create_app(
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        await runner.warm_up(TASKS)
-        gc.collect()
-        gc.freeze()  # what is loaded now stays: a full collection over it would stop every stream for 50 ms
         probes = [asyncio.create_task(_watch(runner, v, settings)) for v in versions.values()]
         try:
             yield

@@ -57,7 +57,7 @@ def load_deployment(path: Path) -> Deployment:
         return Deployment.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
     except OSError as error:
         raise DeploymentError(f"{path}: {error.strerror}") from None
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise DeploymentError(f"{path}: not TOML: {error}") from None
     except ValidationError as error:
         first = error.errors(include_url=False)[0]

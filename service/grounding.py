@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from decimal import Decimal
 from types import MappingProxyType
@@ -34,7 +35,7 @@ _LATIN = re.compile(r"[^\W\d_а-яА-Я]+(?:[-&.+'/]?[^\W\d_а-яА-Я]+)*")
 _QUOTED = re.compile(r'«([^»]*)»|"([^"]*)"')
 _CAPITAL = re.compile(r"(?<![^\W_])[А-Я][а-яА-Я]*")
 _STARTS = re.compile(r"(?:^|[.!?])[^\w]*$")
-_USED = re.compile(r"(?<!\w)б\s?[/\\.]\s?у(?!\w)\.?")
+_USED = re.compile(r"(?<!\w)б\s?[/\\.]\s?у(?!\w)\.?", re.IGNORECASE)
 _TIMES = re.compile(r"(?<=\d)\s*[xх*]\s*(?=\d)")
 _POLITE = frozenset({"вы", "вас", "вам", "вами", "ваш", "ваша", "ваше", "ваши", "вашего", "вашей", "вашим",
                      "вашему", "вашу", "ваших"})  # fmt: skip
@@ -239,7 +240,7 @@ class Fact:
             numbers=tuple(frozenset(number.values) for number in found),
         )
 
-    def told(self, *, stems: Set[str], values: Set[str]) -> bool:
+    def told(self, *, stems: AbstractSet[str], values: AbstractSet[str]) -> bool:
         """Tell whether a text with these stems and numbers makes use of the fact."""
         told = sum(not stems.isdisjoint(pair) for pair in self.words)
         if not self.numbers:

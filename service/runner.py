@@ -18,7 +18,7 @@ from models.prompts import Message, render
 from service.admission import Gate
 from service.engine.base import Engine, Sampling
 from service.errors import DeadlineExceeded, Draining, ServiceError, UnknownModelVersion
-from service.tasks.base import Reader, Task, TaskRequest, TaskResponse, Usage
+from service.tasks.base import Reader, Removed, Task, TaskRequest, TaskResponse, Usage
 from service.telemetry import Metrics
 
 log = structlog.get_logger(__name__)
@@ -70,7 +70,9 @@ class Call:
     engine_s: float = 0.0
     prompt_tokens: int = 0
     completion_tokens: int = 0
+    attempts: int = 0  # that were of no use
     removed: list[str] = field(default_factory=list)  # reasons only
+    finish: str | None = None
 
 
 class Runner:
@@ -168,8 +170,10 @@ class Runner:
         task, card = call.task, call.version.card
         settings = task.settings(call.request, card.tasks[task.name])
         messages = render(*settings.template, task.fields(call.request))
+        earlier: list[Removed] = []
         for attempt in range(settings.attempts):
             reader = task.reader(call.request, messages)
+            reader.removed += earlier
             begun = time.perf_counter()
             async with aclosing(self._generate(call, reader, messages, settings, attempt)) as texts:
                 async for text in texts:
@@ -179,13 +183,12 @@ class Runner:
             call.engine_s += time.perf_counter() - begun
             if reader.usable:
                 break
-            if attempt + 1 < settings.attempts:
-                call.removed += [piece.reason for piece in reader.removed]
-                self.metrics.attempts.labels(task.name, call.version.name).inc()
+            earlier = reader.removed
+            call.attempts += 1
         else:
             for text in reader.fallback():
                 yield Sentence(text)
-        call.removed += [piece.reason for piece in reader.removed]
+        call.removed = [piece.reason for piece in reader.removed]
         yield Done(self._respond(call, reader.result()))
 
     async def _generate(
@@ -222,9 +225,7 @@ class Runner:
         timings = {"queue": call.queue_s, "engine": call.engine_s, "total": total}
         if call.first_s is not None:
             timings["first_sentence"] = call.first_s
-        self.metrics.finishes.labels(
-            call.task.name, call.version.name, str(result.get("finish", "stop"))
-        ).inc()
+        call.finish = str(result.get("finish", "stop"))
         response: TaskResponse = call.task.response(
             id=uuid.uuid4().hex,
             model_version=call.version.name,
@@ -243,11 +244,15 @@ class Runner:
             metrics.first.labels(*labels).observe(call.first_s)
         metrics.tokens.labels(*labels, "prompt").inc(call.prompt_tokens)
         metrics.tokens.labels(*labels, "completion").inc(call.completion_tokens)
+        if call.finish is not None:
+            metrics.finishes.labels(*labels, call.finish).inc()
+        if call.attempts:
+            metrics.attempts.labels(*labels).inc(call.attempts)
         for reason in call.removed:
             metrics.drops.labels(*labels, reason).inc()
 
     async def warm_up(self, tasks: Sequence[AnyTask]) -> None:
-        """Answer every task's example by every version: prompts compiled, prefixes cached, lexicons loaded."""
+        """Answer every task's example by every version, so that nothing is loaded at a user's expense."""
         for version in self.versions.values():
             for task in tasks:
                 call = self.call(

@@ -16,7 +16,7 @@ BY_VERSION = ("task", "model_version")
 
 
 class Metrics:
-    """All metrics of one process, on a registry of their own so that two apps in one process do not collide."""
+    """All metrics of one app, on a registry of their own: two apps in one process do not collide."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
@@ -40,7 +40,7 @@ class Metrics:
         self.tokens = counter("llm_tokens_total", "Tokens by kind.", *BY_VERSION, "kind")
         self.drops = counter("llm_guard_drops_total", "Sentences held back.", *BY_VERSION, "reason")
         self.finishes = counter("llm_finish_total", "How answers ended.", *BY_VERSION, "finish")
-        self.attempts = counter("llm_retried_attempts_total", "Answers drawn again.", *BY_VERSION)
+        self.attempts = counter("llm_useless_attempts_total", "Attempts of no use.", *BY_VERSION)
         self.engine_up = gauge("llm_engine_up", "1 while the canary answers.", "model_version")
         self.canary_age = gauge("llm_engine_canary_age_seconds", "Since the last canary.", "model_version")
         self.engine_restarts = counter("llm_engine_restarts_total", "Local restarts.", "model_version")

@@ -7,6 +7,7 @@ import asyncio
 import structlog
 
 from models.card import TOKENIZER_PROBE, Card, fingerprint, load_card
+from models.prompts import PromptError, render
 from service.admission import Gate
 from service.deployment import Deployment, LiveVersion
 from service.engine.base import Engine
@@ -58,6 +59,11 @@ def _check_tasks(name: str, card: Card) -> None:
         raise VersionError(
             f"version {name}: card {card.name} has no settings for the tasks {', '.join(missing)}"
         )
+    for task in TASKS:
+        try:
+            render(*card.tasks[task.name].template, task.fields(task.example))
+        except PromptError as error:
+            raise VersionError(f"version {name}: card {card.name}: {error}") from None
 
 
 async def _engine(
@@ -66,10 +72,10 @@ async def _engine(
     engines: dict[str, Engine] = {}
     try:
         for place in live.engines:
-            if place.startswith("fake://"):
-                engines[place] = FakeEngine.from_url(place)
-                continue
             try:
+                if place.startswith("fake://"):
+                    engines[place] = _fake(place)
+                    continue
                 if place == "local":
                     engine = LocalEngine(
                         card,
@@ -89,6 +95,13 @@ async def _engine(
         await asyncio.gather(*(engine.close() for engine in engines.values()), return_exceptions=True)
         raise
     return next(iter(engines.values())) if len(engines) == 1 else Replicas(engines)
+
+
+def _fake(url: str) -> FakeEngine:
+    try:
+        return FakeEngine.from_url(url)
+    except ValueError as error:
+        raise EngineStartError(f"{url}: {error}") from None
 
 
 async def _verify(client: VllmEngine, card: Card, *, timeout_s: float) -> None:

@@ -246,6 +246,8 @@ class LocalEngine:
 
     def _last_words(self) -> str:
         """Return the log's last line that names an error, for a person who has no time to read it all."""
+        if not self.log_path.exists():
+            return "the weights are still being fetched or unpacked"
         lines = self.log_path.read_text(encoding="utf-8", errors="replace").splitlines()[-200:]
         errors = [line for line in lines if "Error" in line or "error" in line]
         return f"{(errors or lines or ['no output'])[-1].strip()[:300]} (log: {self.log_path})"

@@ -69,6 +69,7 @@ class Grounds:
     def of(cls, listing: Listing) -> Grounds:
         """Index a listing; a label's digits («Параметр 3») are no facts."""
         lines = [f"{re.sub(r'[0-9]', '', label)}: {text}" for label, text in listing.params.items()]
+        lines += [f"{label}: {value}" for label, value in told_params(listing.params) if label]
         values = " ".join(listing.params.values())
         title, category = _stems(listing.title), _stems(listing.category)
         said = fold(f"{listing.title} {listing.category} {values}").lower()
@@ -187,7 +188,7 @@ class DescriptionReader:
         return bool(said) and said <= self._grounds.category and not said <= self._grounds.title
 
     def _offers_something_else(self, sentence: str) -> bool:
-        """Tell «В продаже посудомоечная машина» about a water pump: the offer must be in the seller's words."""
+        """Tell «В продаже посудомоечная машина» of a pump: the offer must be in the seller's words."""
         if not (opening := OFFERED.match(fold(sentence).lower())):
             return False
         known = {word[:OFFER_STEM] for word in self._grounds.evidence.stems}

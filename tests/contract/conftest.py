@@ -1,4 +1,4 @@
-"""One real service over one real vLLM for all contract tests: started as a person starts it, once a session."""
+"""One real service over one real vLLM for all contract tests, started as a person starts it."""
 
 from __future__ import annotations
 

@@ -210,11 +210,11 @@ async def test_the_template_keeps_the_sellers_contacts_to_itself(start: Start) -
 async def test_an_unusable_first_answer_is_drawn_again(start: Start) -> None:
     texts = iter([PHONE, TEXT, PHONE, TEXT])
     service = await start(Script(text=lambda messages: next(texts)))
-    before = await service.sample("llm_retried_attempts_total", model_version="a")
+    before = await service.sample("llm_useless_attempts_total", model_version="a")
     for answer in ((await service.describe()).json, (await service.events())[-1].data):
         assert (answer["description"], answer["finish"]) == (TEXT, "stop")
         assert answer["usage"]["completion_tokens"] == len(f"{PHONE} {TEXT}".split()), "of both attempts"
-    assert await service.sample("llm_retried_attempts_total", model_version="a") == before + 2
+    assert await service.sample("llm_useless_attempts_total", model_version="a") == before + 2
     await service.settled()
     assert await service.sample("llm_guard_drops_total", reason="contact_phone") == 2
 

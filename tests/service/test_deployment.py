@@ -168,7 +168,7 @@ async def test_a_port_in_use_is_told_and_ends_the_start(tmp_path: Path) -> None:
         port = taken.getsockname()[1]
         async with service_process(tmp_path, GOOD, LLM_PORT=str(port)) as service:
             assert await service.ended() != 0
-            assert "address already in use" in service.output
+            assert "Address already in use" in service.output
             assert "Traceback" not in service.output
 
 
