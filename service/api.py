@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import json
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable
 from contextlib import aclosing
-from typing import Annotated, Any, TypeVar
+from typing import Any, TypeVar
 
 import orjson
 import structlog
-from fastapi import APIRouter, Body, FastAPI, Request, Response
-from fastapi.exceptions import RequestValidationError
-from fastapi.routing import APIRoute
-from starlette.exceptions import HTTPException
+from fastapi import APIRouter, FastAPI, Request, Response
+from pydantic import BaseModel, ValidationError
+from pydantic.json_schema import models_json_schema
 from starlette.types import Receive, Scope, Send
 
 from service.errors import InvalidRequest, ServiceError
@@ -23,49 +21,15 @@ from service.tasks import TASKS
 
 log = structlog.get_logger(__name__)
 T = TypeVar("T")
+Body = TypeVar("Body", bound=BaseModel)
+MALFORMED = "the request does not match the contract, see errors"
+MAX_FAULTS = 50
 PROBLEM = "application/problem+json"
 NOT_JSON = {"loc": ["header", "Content-Type"], "msg": "must be application/json"}
 
 
 class ClientClosed(Exception):
     """The client hung up; nobody is left to answer."""
-
-
-class JsonRequest(Request):
-    """Reads the body with orjson: bad UTF-8, lone surrogates, NaN, deep nesting are the caller's faults."""
-
-    async def json(self) -> Any:
-        """Return the parsed body."""
-        try:
-            return orjson.loads(await self.body())
-        except orjson.JSONDecodeError as error:
-            raise json.JSONDecodeError(error.msg, error.doc, error.pos) from None
-
-
-class JsonRoute(APIRoute):
-    """A route whose body is read by `JsonRequest`."""
-
-    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        """Wrap FastAPI's handler."""
-        handler = super().get_route_handler()
-
-        async def read(request: Request) -> Response:
-            try:
-                return await handler(JsonRequest(request.scope, request.receive))
-            except RequestValidationError:
-                if not is_json(request):  # FastAPI then takes the body for a string: a riddle to the caller
-                    raise InvalidRequest("bad header", errors=[NOT_JSON]) from None
-                raise
-            except (ServiceError, ClientClosed):
-                raise
-            except HTTPException as error:  # FastAPI wraps what goes wrong while it reads the body
-                if isinstance(error.__cause__, ServiceError):
-                    raise error.__cause__ from None
-                raise
-            except Exception as error:
-                raise as_service_error(error) from None
-
-        return read
 
 
 def is_json(request: Request) -> bool:
@@ -76,6 +40,33 @@ def is_json(request: Request) -> bool:
     )
 
 
+async def read_body(request: Request, model: type[Body]) -> Body:
+    """Return the validated body. Bad UTF-8, lone surrogates, NaN, deep nesting are the caller's faults too.
+
+    Read here and not by FastAPI, which calls bad UTF-8 a 400 without a place, and takes longer.
+
+    Raises:
+        InvalidRequest: with every fault and its place.
+
+    """
+    if not is_json(request):
+        raise InvalidRequest(MALFORMED, errors=[NOT_JSON])
+    try:
+        return model.model_validate(orjson.loads(await request.body()))
+    except orjson.JSONDecodeError as error:
+        fault = {"loc": ["body", error.pos], "msg": f"not valid JSON: {error.msg}"}
+        raise InvalidRequest(MALFORMED, errors=[fault]) from None
+    except ValidationError as error:
+        faults = error.errors(include_url=False, include_context=False, include_input=False)[:MAX_FAULTS]
+        raise InvalidRequest(
+            MALFORMED,
+            errors=[
+                {"loc": ["body", *fault["loc"]], "msg": fault["msg"].removeprefix("Value error, ")}
+                for fault in faults
+            ],
+        ) from None
+
+
 async def until_disconnect(receive: Receive, work: Awaitable[T]) -> T:
     """Await `work`, but cancel it as soon as the client disconnects.
 
@@ -83,23 +74,26 @@ async def until_disconnect(receive: Receive, work: Awaitable[T]) -> T:
         ClientClosed: after `work` was cancelled and has cleaned up.
 
     """
+    working = asyncio.current_task()
+    assert working is not None
+    left = False
 
     async def gone() -> None:
+        nonlocal left
         while (await receive())["type"] != "http.disconnect":
             pass
+        left = True
+        working.cancel()
 
-    doing = asyncio.ensure_future(work)
-    leaving = asyncio.ensure_future(gone())
+    leaving = asyncio.create_task(gone())
     try:
-        await asyncio.wait({doing, leaving}, return_when=asyncio.FIRST_COMPLETED)
-        if doing.done():
-            return doing.result()
-        raise ClientClosed
+        return await work
+    except asyncio.CancelledError:
+        if left and working.uncancel() == 0:
+            raise ClientClosed from None
+        raise
     finally:
         leaving.cancel()
-        if not doing.done():
-            doing.cancel()
-            await asyncio.gather(doing, return_exceptions=True)
 
 
 class EventStream(Response):
@@ -218,7 +212,8 @@ def task_endpoint(task: AnyTask, runner: Runner, settings: Settings) -> Callable
                     )
         raise ServiceError  # a run always ends with Done
 
-    async def endpoint(request: Request, body: Any) -> Response:
+    async def endpoint(request: Request) -> Response:
+        body = await read_body(request, task.request)
         call = runner.call(
             task,
             body,
@@ -231,18 +226,37 @@ def task_endpoint(task: AnyTask, runner: Runner, settings: Settings) -> Callable
             return EventStream(runner, call)
         return await until_disconnect(request.receive, answer(call, request))
 
-    # FastAPI reads types from here; the schema differs from task to task.
-    endpoint.__annotations__ = {
-        "request": Request,
-        "body": Annotated[task.request, Body(examples=[task.example.model_dump(exclude_defaults=True)])],
-        "return": Response,
+    async def safely(request: Request) -> Response:
+        try:
+            return await endpoint(request)
+        except (ServiceError, ClientClosed):
+            raise
+        except Exception as error:
+            raise as_service_error(error) from None
+
+    return safely
+
+
+def request_body(task: AnyTask) -> dict[str, Any]:
+    """Return OpenAPI's description of a task's body; its schema is among the components (see `schemas`)."""
+    schema = {
+        "$ref": f"#/components/schemas/{task.request.__name__}",
+        "examples": [task.example.model_dump(exclude_defaults=True)],
     }
-    return endpoint
+    return {"required": True, "content": {"application/json": {"schema": schema}}}
+
+
+def schemas() -> dict[str, Any]:
+    """Return the JSON schemas of all requests by name, for OpenAPI's components."""
+    _, found = models_json_schema(
+        [(task.request, "validation") for task in TASKS], ref_template="#/components/schemas/{model}"
+    )
+    return dict(found["$defs"])
 
 
 def add_tasks(app: FastAPI, runner: Runner, settings: Settings) -> None:
     """Give every task its route."""
-    router = APIRouter(route_class=JsonRoute)
+    router = APIRouter()
     problem = {"content": {PROBLEM: {"schema": {"$ref": "#/components/schemas/Problem"}}}}
     for task in TASKS:
         router.add_api_route(
@@ -252,6 +266,7 @@ def add_tasks(app: FastAPI, runner: Runner, settings: Settings) -> None:
             name=task.name,
             summary=task.summary,
             response_model=task.response,
+            openapi_extra={"requestBody": request_body(task)},
             responses={
                 code: {"description": text, **problem}
                 for code, text in {

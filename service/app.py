@@ -10,14 +10,13 @@ from typing import Any
 
 import orjson
 from fastapi import FastAPI, Request, Response
-from fastapi.exceptions import RequestValidationError
 from fastapi.openapi.utils import get_openapi
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
-from service.api import PROBLEM, ClientClosed, add_tasks, as_service_error
-from service.errors import InvalidRequest, ServiceError
+from service.api import PROBLEM, ClientClosed, add_tasks, as_service_error, schemas
+from service.errors import ServiceError
 from service.middleware import Edge
 from service.runner import Runner, Version
 from service.settings import Settings
@@ -57,7 +56,7 @@ def create_app(
     app = FastAPI(title="Listing language models", version="1", lifespan=lifespan, redoc_url=None)
     app.state.runner, app.state.settings = runner, settings
     app.add_middleware(Edge, metrics=metrics, max_body_bytes=settings.max_body_bytes)
-    for kind in (ServiceError, RequestValidationError, HTTPException, ClientClosed, Exception):
+    for kind in (ServiceError, HTTPException, ClientClosed, Exception):
         app.add_exception_handler(kind, _answer_error)
     add_tasks(app, runner, settings)
     _add_operations(app, runner, settings)
@@ -78,11 +77,6 @@ async def _answer_error(request: Request, error: Exception) -> Response:
     if isinstance(error, ClientClosed):
         state["code"] = "client_closed"
         return Response(status_code=499)
-    if isinstance(error, RequestValidationError):
-        error = InvalidRequest(
-            "the request does not match the contract, see errors",
-            errors=[{"loc": list(e["loc"]), "msg": _message(e)} for e in error.errors()[:50]],
-        )
     if isinstance(error, HTTPException):
         known = ServiceError(str(error.detail))
         code = {404: "not_found", 405: "method_not_allowed"}.get(error.status_code, "http_error")
@@ -104,12 +98,6 @@ async def _answer_error(request: Request, error: Exception) -> Response:
     if version := state.get("model_version"):
         headers["X-Model-Version"] = version
     return Response(orjson.dumps(body), status_code=body["status"], media_type=PROBLEM, headers=headers)
-
-
-def _message(error: Mapping[str, Any]) -> str:
-    if error["type"] == "json_invalid":
-        return f"not valid JSON: {error.get('ctx', {}).get('error', 'cannot be parsed')}"
-    return str(error["msg"]).removeprefix("Value error, ")
 
 
 def _add_operations(app: FastAPI, runner: Runner, settings: Settings) -> None:
@@ -161,6 +149,6 @@ def _add_operations(app: FastAPI, runner: Runner, settings: Settings) -> None:
 def _openapi(app: FastAPI) -> dict[str, Any]:
     if app.openapi_schema is None:
         schema = get_openapi(title=app.title, version=app.version, routes=app.routes)
-        schema["components"]["schemas"]["Problem"] = Problem.model_json_schema()
+        schema["components"]["schemas"] |= {**schemas(), "Problem": Problem.model_json_schema()}
         app.openapi_schema = schema
     return app.openapi_schema

@@ -270,4 +270,5 @@ def used(facts: Mapping[str, str] | Iterable[tuple[str, str] | Fact], *, descrip
 def _content(text: str) -> list[str]:
     """Return the words that carry meaning: all of three letters and more, all Latin ones."""
     words = _WORD.findall(text)
-    return [w for w in words if (len(w) >= _CONTENT_MIN and w not in _PREPOSITIONS) or w.isascii()]
+    telling = (len(word) >= _CONTENT_MIN and word not in _PREPOSITIONS for word in words)
+    return [w for w, tells in zip(words, telling, strict=True) if tells or w.isascii() or w == "бу"]

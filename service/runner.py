@@ -146,7 +146,8 @@ class Runner:
             code = ServiceError.code
             raise
         finally:
-            self._count(call, code)
+            # With the loop's next turn: the answer leaves first.
+            asyncio.get_running_loop().call_soon(self._count, call, code)
 
     @asynccontextmanager
     async def _within_deadline(self, call: Call) -> AsyncIterator[None]:

@@ -2,8 +2,8 @@
 
     python -m tests.bench.quality --url http://127.0.0.1:8000 --num 50 --seed 1
 
-The listings are those of ../shared/data (private ads and sellers' feeds, half and half). It prints random samples
-and ends in one JSON line.
+The listings are those of ../shared/data (private ads and sellers' feeds, half and half). It prints random
+samples and ends in one JSON line.
 """
 
 from __future__ import annotations
