@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from typing import Any
@@ -11,14 +10,16 @@ from typing import Any
 import orjson
 from fastapi import FastAPI, Request, Response
 from fastapi.openapi.utils import get_openapi
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
-from service.api import PROBLEM, ClientClosed, add_tasks, as_service_error, schemas
+from service.api import PROBLEM, add_tasks, schemas
+from service.call import Version
 from service.errors import ServiceError
+from service.events import ClientClosed, as_service_error
 from service.middleware import Edge
-from service.runner import Runner, Version
+from service.operations import add_operations
+from service.runner import Runner
 from service.settings import Settings
 from service.telemetry import Metrics
 
@@ -59,7 +60,7 @@ def create_app(
     for kind in (ServiceError, HTTPException, ClientClosed, Exception):
         app.add_exception_handler(kind, _answer_error)
     add_tasks(app, runner, settings)
-    _add_operations(app, runner, settings)
+    add_operations(app, runner, settings)
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
     return app
 
@@ -98,52 +99,6 @@ async def _answer_error(request: Request, error: Exception) -> Response:
     if version := state.get("model_version"):
         headers["X-Model-Version"] = version
     return Response(orjson.dumps(body), status_code=body["status"], media_type=PROBLEM, headers=headers)
-
-
-def _add_operations(app: FastAPI, runner: Runner, settings: Settings) -> None:
-    def states() -> dict[str, dict[str, Any]]:
-        now = time.monotonic()
-        found = {}
-        for version in runner.versions.values():
-            age = None if version.canary_at is None else round(now - version.canary_at, 1)
-            runner.metrics.canary_age.labels(version.name).set(float("inf") if age is None else age)
-            found[version.name] = {
-                "ready": age is not None and age <= settings.ready_max_age_s,
-                "canary_age_s": age,
-            }
-        return found
-
-    @app.get("/healthz", tags=["operations"], summary="The process lives")
-    async def healthz() -> dict[str, str]:
-        return {"status": "ok"}
-
-    @app.get("/readyz", tags=["operations"], summary="Every live version answered a one-token canary lately")
-    async def readyz() -> Response:
-        found = states()
-        ready = all(state["ready"] for state in found.values())
-        body = {"status": "ready" if ready else "not ready", "versions": found}
-        return Response(orjson.dumps(body), status_code=200 if ready else 503, media_type="application/json")
-
-    @app.get("/models", tags=["operations"], summary="Live versions and their cards")
-    async def models() -> dict[str, Any]:
-        found = states()
-        return {
-            "default": runner.default,
-            "models": [
-                {
-                    "model_version": v.name,
-                    "default": v.name == runner.default,
-                    **found[v.name],
-                    "card": v.card.model_dump(mode="json"),
-                }
-                for v in runner.versions.values()
-            ],
-        }
-
-    @app.get("/metrics", tags=["operations"], include_in_schema=False)
-    async def metrics() -> Response:
-        states()
-        return Response(generate_latest(runner.metrics.registry), media_type=CONTENT_TYPE_LATEST)
 
 
 def _openapi(app: FastAPI) -> dict[str, Any]:

@@ -7,72 +7,21 @@ import time
 import uuid
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
-from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
 import structlog
 
-from models.card import Card, TaskSettings
+from models.card import TaskSettings
 from models.prompts import Message, render
-from service.admission import Gate
-from service.engine.base import Engine, Sampling
+from service.call import AnyTask, Call, Done, Sentence, Version
+from service.engine.base import Sampling
 from service.errors import DeadlineExceeded, Draining, ServiceError, UnknownModelVersion
-from service.tasks.base import Reader, Removed, Task, TaskRequest, TaskResponse, Usage
+from service.tasks.base import Reader, Removed, TaskRequest, TaskResponse, Usage
 from service.telemetry import Metrics
 
 log = structlog.get_logger(__name__)
-AnyTask = Task[Any, Any]
 WARM_UP_S = 120.0
-
-
-@dataclass(slots=True)
-class Version:
-    """A live version: its card, the engine that answers for it, the gate before the engine."""
-
-    name: str
-    card: Card
-    engine: Engine
-    gate: Gate
-    canary_at: float | None = None  # monotonic seconds of the last answered canary
-
-
-@dataclass(frozen=True, slots=True)
-class Sentence:
-    """Checked text that may be shown now."""
-
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
-class Done:
-    """The end of a run: the whole response."""
-
-    response: TaskResponse
-
-
-@dataclass(slots=True, kw_only=True)
-class Call:
-    """One request on its way through the runner.
-
-    `deadline` is of the event loop's clock; what is measured is of the finer performance counter.
-    """
-
-    task: AnyTask
-    request: TaskRequest
-    request_id: str
-    version: Version
-    arrived: float
-    deadline_s: float
-    deadline: float
-    queue_s: float = 0.0
-    first_s: float | None = None
-    engine_s: float = 0.0
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
-    attempts: int = 0  # that were of no use
-    removed: list[str] = field(default_factory=list)  # reasons only
-    finish: str | None = None
 
 
 class Runner:

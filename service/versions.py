@@ -9,6 +9,7 @@ import structlog
 from models.card import TOKENIZER_PROBE, Card, fingerprint, load_card
 from models.prompts import PromptError, render
 from service.admission import Gate
+from service.call import Version
 from service.deployment import Deployment, LiveVersion
 from service.engine.base import Engine
 from service.engine.fake import FakeEngine
@@ -17,7 +18,6 @@ from service.engine.local import EngineStartError, LocalEngine
 from service.engine.replicas import Replicas
 from service.engine.vllm import VllmEngine
 from service.errors import EngineRejected, ServiceError
-from service.runner import Version
 from service.settings import Settings
 from service.tasks import TASKS
 from service.telemetry import Metrics

@@ -11,7 +11,8 @@ from models.card import TaskSettings
 from models.prompts import Message
 from service.labels import told_params
 from service.tasks.base import NotBlank, Task, TaskRequest, TaskResponse, UnitId
-from service.tasks.description import DescriptionReader, Listing
+from service.tasks.description import DescriptionReader
+from service.tasks.listing import Listing
 
 CHARS_PER_TOKEN_MIN = 2.0  # of the worst tokenizer met on Russian listings (Mistral v0.1: 2.1)
 MAX_PHOTO_CHARS = 15_000_000  # of base64: about 11 MB of picture

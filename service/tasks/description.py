@@ -4,85 +4,21 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from functools import cached_property, lru_cache
 from typing import Any
 
 from service import grounding, guards
-from service.grounding import Fact, Facts
-from service.labels import told_params
-from service.letters import fold, skeleton, stem
+from service.letters import fold, stem
 from service.sentences import SentenceSplitter, is_complete
 from service.tasks.base import Removed
+from service.tasks.listing import SALE, Grounds, Listing, fallback, stems_of, tidy
 
-WORD = re.compile(r"[^\W\d_]{3,}")
-SALE = re.compile(r"\b(?:прода|распрода)")
-# Wanted, to let, services, jobs: a small model offers all of them for sale.
-OTHER_DEAL = re.compile(
-    r"\b(?:купл[юа]|купим|скупк|сда[мюё]|сдаем|сдается|аренд|сним[уе]|ищу|ищем|услуг|ваканс|резюме)"
-)
 OFFERED = re.compile(r"(?:в продаже|прода(?:ю|м|ется|ются))((?:\s+[а-я-]+)+)")
 OFFERED_WORD = re.compile(r"[а-я]{4,}")
 OFFER_STEM = 5  # letters; «детские комбинезоны» of «комбинезон детский»
 REPEATS_MAX = 2  # a model that repeats itself twice will go on doing so
 COMMON_LINE = 3  # examples that end alike
-NEVER_SHOWN = ("contact_", "prohibited")  # prefixes of the reasons that hold for the seller's own words too
-NOTHING_TO_SAY = "Подробности можно уточнить у продавца в сообщениях."
-
-
-@dataclass(frozen=True, kw_only=True)
-class Listing:
-    """What the seller said. `facts` are (label, text) pairs in the order in which they are told."""
-
-    title: str
-    category: str
-    params: Mapping[str, str]
-    price: float | None
-    price_text: str
-    captions: Sequence[str] = ()
-
-    @property
-    def facts(self) -> list[tuple[str, str]]:
-        """Return every fact that a description may use."""
-        found = [
-            ("Название", self.title),
-            ("Категория", self.category),
-            *self.params.items(),
-            ("Цена", self.price_text),
-        ]
-        return [(label, text) for label, text in found if text.strip()]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Grounds:
-    """A listing indexed: what a sentence may rest on, and what it has to be about (as sets of stems)."""
-
-    evidence: Facts
-    facts: tuple[Fact, ...]
-    title: frozenset[str]
-    category: frozenset[str]
-    subject: frozenset[str]
-    not_for_sale: bool
-
-    @classmethod
-    def of(cls, listing: Listing) -> Grounds:
-        """Index a listing; a label's digits («Параметр 3») are no facts."""
-        lines = [f"{re.sub(r'[0-9]', '', label)}: {text}" for label, text in listing.params.items()]
-        lines += [f"{label}: {value}" for label, value in told_params(listing.params) if label]
-        values = " ".join(listing.params.values())
-        title, category = _stems(listing.title), _stems(listing.category)
-        said = fold(f"{listing.title} {listing.category} {values}").lower()
-        return cls(
-            evidence=Facts.of(
-                [listing.title, listing.category, *lines, *listing.captions], price=listing.price
-            ),
-            facts=tuple(Fact.of(label, text) for label, text in listing.facts),
-            title=title,
-            category=category,
-            subject=title or _stems(values) or category,
-            not_for_sale=bool(OTHER_DEAL.search(said)) and not SALE.search(said),
-        )
 
 
 @lru_cache(maxsize=64)  # as many as there are prompts and tones
@@ -90,10 +26,6 @@ def _distinctive(examples: tuple[str, ...]) -> frozenset[str]:
     """Return the examples' sentences, but not a closing line of many, which is meant to be copied."""
     told = Counter(_plain(sentence) for text in examples for sentence in _split(text))
     return frozenset(sentence for sentence, count in told.items() if count < COMMON_LINE)
-
-
-def _stems(text: str) -> frozenset[str]:
-    return frozenset(stem(skeleton(word)) for word in WORD.findall(fold(text).lower()))
 
 
 class DescriptionReader:
@@ -150,12 +82,12 @@ class DescriptionReader:
         for raw in sentences:
             if self.full:
                 break
-            sentence = _tidy(raw)
+            sentence = tidy(raw)
             if reason := self._fault(sentence):
                 self.removed.append(Removed(sentence, reason))
                 continue
             self._held.append(sentence)
-            if self._kept or not self._grounds.subject or self._grounds.subject & _stems(sentence):
+            if self._kept or not self._grounds.subject or self._grounds.subject & stems_of(sentence):
                 shown += self._release()
         return shown
 
@@ -171,7 +103,7 @@ class DescriptionReader:
         if (
             _plain(sentence) in self._examples
             and not any(map(str.isdigit, sentence))
-            and not _stems(sentence) <= self._grounds.evidence.stems
+            and not stems_of(sentence) <= self._grounds.evidence.stems
         ):
             return "prompt_leftover"
         if self._names_only_the_category(sentence) or self._offers_something_else(sentence):
@@ -184,7 +116,7 @@ class DescriptionReader:
 
     def _names_only_the_category(self, sentence: str) -> bool:
         """Tell «В продаже детская одежда и обувь» about a cap: true, and of no use to anyone."""
-        said = {word for word in _stems(sentence) if not word.startswith("прода")}
+        said = {word for word in stems_of(sentence) if not word.startswith("прода")}
         return bool(said) and said <= self._grounds.category and not said <= self._grounds.title
 
     def _offers_something_else(self, sentence: str) -> bool:
@@ -222,34 +154,6 @@ class DescriptionReader:
             "removed_claims": [{"text": piece.text, "reason": piece.reason} for piece in self.removed],
             "finish": finish,
         }
-
-
-def fallback(listing: Listing, *, max_chars: int) -> list[str]:
-    """Return a description made of the seller's own words: title, category, parameters, as space allows.
-
-    Contacts and prohibited words of the seller's are left out here too.
-    """
-    told = [f"{label} — {value}" if label else value for label, value in told_params(listing.params)]
-    price = [f"Цена — {listing.price_text}"] if listing.price_text else []
-    sentences: list[str] = []
-    room = max_chars
-    for part in (listing.title, listing.category, *told, *price):
-        sentence = _tidy(part)
-        if len(sentence) < 2 or (guards.find(sentence) or "").startswith(NEVER_SHOWN):
-            continue
-        needed = len(sentence) + bool(sentences)
-        if needed <= room:
-            sentences.append(sentence)
-            room -= needed
-    return sentences or [NOTHING_TO_SAY]
-
-
-def _tidy(sentence: str) -> str:
-    """Begin with a capital, end with a mark."""
-    sentence = " ".join(sentence.split())
-    if sentence[:1].islower() and not re.match(r"[a-z]+[A-Z]", sentence):  # iPhone stays as it is
-        sentence = sentence[0].upper() + sentence[1:]
-    return sentence if is_complete(sentence) else sentence.rstrip(" ,;:-–—") + "."
 
 
 def _split(text: str) -> list[str]:

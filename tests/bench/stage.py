@@ -20,8 +20,8 @@ import orjson
 from models.card import Card, load_card
 from models.prompts import Message, render
 from service.engine.base import Sampling
+from service.engine.command import free_port
 from service.engine.leash import die_with_parent
-from service.engine.local import free_port
 from service.runner import sampling_of
 from service.tasks.describe import DESCRIBE
 from tests.bench import material

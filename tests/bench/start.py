@@ -16,7 +16,7 @@ from typing import Any
 
 import aiohttp
 
-from service.engine.local import free_port
+from service.engine.command import free_port
 from tests.bench import material
 from tests.bench.connection import client, post
 from tests.bench.load import ask_served

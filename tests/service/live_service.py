@@ -19,9 +19,10 @@ from prometheus_client.parser import text_string_to_metric_families
 from models.card import Card, load_card
 from service.admission import Gate
 from service.app import create_app
+from service.call import Version
 from service.engine.base import Engine
 from service.engine.fake import FakeEngine, Script
-from service.runner import Runner, Version
+from service.runner import Runner
 from service.settings import Settings
 from service.telemetry import Metrics
 

@@ -18,7 +18,8 @@ import pytest
 
 from models.card import CARDS, Card, load_card
 from service.engine.base import Message, Sampling
-from service.engine.local import EngineStartError, LocalEngine, vllm_command, vllm_environment
+from service.engine.command import vllm_command, vllm_environment
+from service.engine.local import EngineStartError, LocalEngine
 from service.errors import EngineDown
 from tests.service.live_service import becomes
 from tests.service.processes import children, leashes, members, wait_until
@@ -66,7 +67,14 @@ def write_card(folder: Path, *, tokenizer: bytes = TOKENIZER) -> Path:
 class Bench:
     """A LocalEngine whose server plays what the `mode` file says at each start."""
 
-    def __init__(self, folder: Path, *, mode: str | None = None, tokenizer: bytes = TOKENIZER) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        mode: str | None = None,
+        tokenizer: bytes = TOKENIZER,
+        hang_s: float = 60.0,
+    ) -> None:
         path = write_card(folder, tokenizer=tokenizer)
         self.mode = folder / "mode"
         if mode:
@@ -78,6 +86,8 @@ class Bench:
             cache=folder / "cache",
             on_restart=self._count,
             command=self._command,
+            check_s=0.2,
+            hang_s=hang_s,
         )
 
     def _count(self) -> None:
@@ -165,6 +175,18 @@ async def test_an_engine_killed_in_mid_answer_comes_back_by_itself(build: Build)
     await healthy(bench.engine)
     assert await collect(bench.engine, max_tokens=3) == "да да да"
     assert leashes() != [leash]
+
+
+async def test_an_engine_that_lives_but_gives_no_token_is_started_anew(build: Build) -> None:
+    bench = build(mode="serve", hang_s=1.0)
+    await bench.engine.start(timeout_s=20)
+    (leash,) = leashes()
+    stopped = server_of(leash)
+    os.kill(stopped, signal.SIGSTOP)
+    await becomes(lambda: bench.restarts == 1, within_s=15)
+    await healthy(bench.engine)
+    (leash,) = leashes()
+    assert server_of(leash) != stopped
 
 
 async def test_an_engine_that_fails_to_come_back_is_tried_again(build: Build) -> None:

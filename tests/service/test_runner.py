@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 
 from models.card import load_card
+from service.call import Done, Sentence
 from service.engine.fake import FakeEngine, Script
 from service.errors import DeadlineExceeded, Draining, ServiceError, UnknownModelVersion
-from service.runner import Done, Runner, Sentence, sampling_of
+from service.runner import Runner, sampling_of
 from service.settings import Settings
 from service.tasks import TASKS
 from service.tasks.describe import DESCRIBE, DescribeRequest

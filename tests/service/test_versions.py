@@ -13,11 +13,11 @@ import aiohttp
 import pytest
 
 from models.card import CARDS, TOKENIZER_PROBE, CardError, fingerprint
+from service.call import Version
 from service.deployment import load_deployment
 from service.engine.fake import FakeEngine, Script
 from service.engine.replicas import Replicas
 from service.errors import EngineDown
-from service.runner import Version
 from service.settings import Settings
 from service.telemetry import Metrics
 from service.versions import VersionError, bring_up

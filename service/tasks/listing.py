@@ -1,0 +1,109 @@
+"""What the seller said, indexed for the checks, and told plainly where no model's text can be shown."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from service import guards
+from service.grounding import Fact, Facts
+from service.labels import told_params
+from service.letters import fold, skeleton, stem
+from service.sentences import is_complete
+
+WORD = re.compile(r"[^\W\d_]{3,}")
+SALE = re.compile(r"\b(?:прода|распрода)")
+# Wanted, to let, services, jobs: a small model offers all of them for sale.
+OTHER_DEAL = re.compile(
+    r"\b(?:купл[юа]|купим|скупк|сда[мюё]|сдаем|сдается|аренд|сним[уе]|ищу|ищем|услуг|ваканс|резюме)"
+)
+NEVER_SHOWN = ("contact_", "prohibited")  # prefixes of the reasons that hold for the seller's own words too
+NOTHING_TO_SAY = "Подробности можно уточнить у продавца в сообщениях."
+
+
+@dataclass(frozen=True, kw_only=True)
+class Listing:
+    """What the seller said. `facts` are (label, text) pairs in the order in which they are told."""
+
+    title: str
+    category: str
+    params: Mapping[str, str]
+    price: float | None
+    price_text: str
+    captions: Sequence[str] = ()
+
+    @property
+    def facts(self) -> list[tuple[str, str]]:
+        """Return every fact that a description may use."""
+        found = [
+            ("Название", self.title),
+            ("Категория", self.category),
+            *self.params.items(),
+            ("Цена", self.price_text),
+        ]
+        return [(label, text) for label, text in found if text.strip()]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Grounds:
+    """A listing indexed: what a sentence may rest on, and what it has to be about (as sets of stems)."""
+
+    evidence: Facts
+    facts: tuple[Fact, ...]
+    title: frozenset[str]
+    category: frozenset[str]
+    subject: frozenset[str]
+    not_for_sale: bool
+
+    @classmethod
+    def of(cls, listing: Listing) -> Grounds:
+        """Index a listing; a label's digits («Параметр 3») are no facts."""
+        lines = [f"{re.sub(r'[0-9]', '', label)}: {text}" for label, text in listing.params.items()]
+        lines += [f"{label}: {value}" for label, value in told_params(listing.params) if label]
+        values = " ".join(listing.params.values())
+        title, category = stems_of(listing.title), stems_of(listing.category)
+        said = fold(f"{listing.title} {listing.category} {values}").lower()
+        return cls(
+            evidence=Facts.of(
+                [listing.title, listing.category, *lines, *listing.captions], price=listing.price
+            ),
+            facts=tuple(Fact.of(label, text) for label, text in listing.facts),
+            title=title,
+            category=category,
+            subject=title or stems_of(values) or category,
+            not_for_sale=bool(OTHER_DEAL.search(said)) and not SALE.search(said),
+        )
+
+
+def stems_of(text: str) -> frozenset[str]:
+    """Return the stems of the words that carry meaning."""
+    return frozenset(stem(skeleton(word)) for word in WORD.findall(fold(text).lower()))
+
+
+def fallback(listing: Listing, *, max_chars: int) -> list[str]:
+    """Return a description made of the seller's own words: title, category, parameters, as space allows.
+
+    Contacts and prohibited words of the seller's are left out here too.
+    """
+    told = [f"{label} — {value}" if label else value for label, value in told_params(listing.params)]
+    price = [f"Цена — {listing.price_text}"] if listing.price_text else []
+    sentences: list[str] = []
+    room = max_chars
+    for part in (listing.title, listing.category, *told, *price):
+        sentence = tidy(part)
+        if len(sentence) < 2 or (guards.find(sentence) or "").startswith(NEVER_SHOWN):
+            continue
+        needed = len(sentence) + bool(sentences)
+        if needed <= room:
+            sentences.append(sentence)
+            room -= needed
+    return sentences or [NOTHING_TO_SAY]
+
+
+def tidy(sentence: str) -> str:
+    """Begin with a capital, end with a mark."""
+    sentence = " ".join(sentence.split())
+    if sentence[:1].islower() and not re.match(r"[a-z]+[A-Z]", sentence):  # iPhone stays as it is
+        sentence = sentence[0].upper() + sentence[1:]
+    return sentence if is_complete(sentence) else sentence.rstrip(" ,;:-–—") + "."
