@@ -28,7 +28,7 @@ class Settings(BaseSettings):
     default_deadline_s: float = Field(default=60.0, gt=0)
     max_deadline_s: float = Field(default=300.0, gt=0)
     drain_grace_s: float = Field(default=60.0, ge=0, description="after SIGTERM, for what already runs")
-    max_body_bytes: int = Field(default=20 * 2**20, ge=1024, description="ten photos in base64 fit")
+    max_body_bytes: int = Field(default=20 * 2**20, ge=1024, description="ten photos of 1.5 MB in base64 fit")
 
     canary_interval_s: float = Field(default=10.0, gt=0, description="between one-token probes")
     ready_max_age_s: float = Field(default=45.0, gt=0, description="/readyz: how old the last answer may be")

@@ -6,6 +6,7 @@ The tests run in the order of the file; the last one ends the service.
 from __future__ import annotations
 
 import asyncio
+import io
 import json
 import os
 import re
@@ -19,6 +20,7 @@ import pytest
 
 from tests.bench.quality import LISTINGS, real_listings
 from tests.contract.conftest import RealService, processes
+from tests.service.test_api_malformed import PLACES, SYNTAX
 
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(900)]
 
@@ -130,6 +132,29 @@ async def test_a_client_that_hangs_up_frees_the_engine(client: aiohttp.ClientSes
     while await running():
         assert time.monotonic() - begun < 2  # vLLM itself takes up to a second to notice
     await asyncio.gather(*calls, return_exceptions=True)
+
+
+async def test_malformed_bodies_are_told_what_is_wrong(client: aiohttp.ClientSession) -> None:
+    bodies = [*SYNTAX.values(), *(body for body, _ in PLACES.values())]
+    assert len(bodies) >= 20
+    for body in bodies:
+        async with client.post(
+            "/describe", data=body, headers={"Content-Type": "application/json"}
+        ) as response:
+            assert response.status == 422, body[:100]
+            assert response.content_type == "application/problem+json"
+            faults = (await response.json(content_type=None))["errors"]
+            assert faults
+            assert all(fault["loc"] and fault["msg"] for fault in faults)
+
+
+async def test_a_body_over_the_limit_is_413(client: aiohttp.ClientSession) -> None:
+    body = io.BytesIO(
+        b'{"title": "' + b"x" * 21 * 2**20 + b'"}'
+    )  # aiohttp warns of so many bytes in one piece
+    async with client.post("/describe", data=body, headers={"Content-Type": "application/json"}) as response:
+        assert response.status == 413
+        assert (await response.json(content_type=None))["code"] == "payload_too_large"
 
 
 async def test_an_unknown_version_is_404(client: aiohttp.ClientSession) -> None:
