@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 
 from service.errors import Overloaded
 
@@ -53,6 +53,17 @@ class Gate:
         finally:
             self._mean_s += SMOOTHING * (loop.time() - entered - self._mean_s)
             self._leave()
+
+    @contextmanager
+    def spare(self) -> Iterator[bool]:
+        """Take a place only if it is free and nobody waits for one; yield whether it was taken."""
+        taken = self.in_flight < self.limit and not self._waiting
+        self.in_flight += taken
+        try:
+            yield taken
+        finally:
+            if taken:
+                self._leave()
 
     async def _wait(self, place: asyncio.Future[None]) -> None:
         self._waiting.append(place)

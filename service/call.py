@@ -52,11 +52,13 @@ class Call:
     arrived: float
     deadline_s: float
     deadline: float
+    priority: int = 0  # at the engine; a lower one runs earlier
     queue_s: float = 0.0
     first_s: float | None = None
     engine_s: float = 0.0
     prompt_tokens: int = 0
     completion_tokens: int = 0
+    recalled: int = 0  # questions answered from the store
     attempts: int = 0  # that were of no use
     removed: list[str] = field(default_factory=list)  # reasons only
     finish: str | None = None

@@ -12,12 +12,11 @@ from typing import Any
 
 import structlog
 
-from models.card import TaskSettings
-from models.prompts import Message, render
+from service.answers import Answers
+from service.asking import Asking
 from service.call import AnyTask, Call, Done, Sentence, Version
-from service.engine.base import Sampling
 from service.errors import DeadlineExceeded, Draining, ServiceError, UnknownModelVersion
-from service.tasks.base import Reader, Removed, TaskRequest, TaskResponse, Usage
+from service.tasks.base import TaskRequest, TaskResponse, Usage
 from service.telemetry import Metrics
 
 log = structlog.get_logger(__name__)
@@ -27,10 +26,20 @@ WARM_UP_S = 120.0
 class Runner:
     """Owns the live versions; one per process, used from one event loop."""
 
-    def __init__(self, versions: Mapping[str, Version], *, default: str, metrics: Metrics) -> None:
+    def __init__(
+        self,
+        versions: Mapping[str, Version],
+        *,
+        default: str,
+        metrics: Metrics,
+        answers: Answers | None = None,
+        parallel: int = 4,
+    ) -> None:
         self.versions = dict(versions)
         self.default = default
         self.metrics = metrics
+        self.answers = answers or Answers()
+        self.parallel = parallel
         self._running: set[asyncio.Timeout] = set()
         self._stop_at: float | None = None
         for version in self.versions.values():
@@ -50,7 +59,14 @@ class Runner:
         return self.versions[name]
 
     def call(
-        self, task: AnyTask, request: TaskRequest, *, request_id: str, pinned: str | None, deadline_s: float
+        self,
+        task: AnyTask,
+        request: TaskRequest,
+        *,
+        request_id: str,
+        pinned: str | None,
+        deadline_s: float,
+        priority: int = 0,
     ) -> Call:
         """Open a call: the clock of its deadline runs from now. Raises UnknownModelVersion."""
         return Call(
@@ -61,6 +77,7 @@ class Runner:
             arrived=time.perf_counter(),
             deadline_s=deadline_s,
             deadline=asyncio.get_running_loop().time() + deadline_s,
+            priority=priority,
         )
 
     def drain(self, grace_s: float) -> None:
@@ -117,58 +134,15 @@ class Runner:
 
     async def run(self, call: Call) -> AsyncGenerator[Sentence | Done, None]:
         """Yield checked sentences, then one Done. To be used inside `admitted` and `aclosing`."""
-        task, card = call.task, call.version.card
-        settings = task.settings(call.request, card.tasks[task.name])
-        messages = render(*settings.template, task.fields(call.request))
-        earlier: list[Removed] = []
-        for attempt in range(settings.attempts):
-            reader = task.reader(call.request, messages)
-            reader.removed += earlier
-            begun = time.perf_counter()
-            async with aclosing(self._generate(call, reader, messages, settings, attempt)) as texts:
-                async for text in texts:
-                    if call.first_s is None:
-                        call.first_s = time.perf_counter() - call.arrived
-                    yield Sentence(text)
-            call.engine_s += time.perf_counter() - begun
-            if reader.usable:
-                break
-            earlier = reader.removed
-            call.attempts += 1
-        else:
-            for text in reader.fallback():
-                yield Sentence(text)
-        call.removed = [piece.reason for piece in reader.removed]
-        yield Done(self._respond(call, reader.result()))
-
-    async def _generate(
-        self, call: Call, reader: Reader, messages: list[Message], settings: TaskSettings, attempt: int
-    ) -> AsyncGenerator[str, None]:
-        """Yield the reader's sentences; stop the engine once the reader is full."""
-        sampling = sampling_of(settings, attempt=attempt)
-        request_id = call.request_id if attempt == 0 else f"{call.request_id}-{attempt}"
-        finish = "stop"
-        prompt_tokens = completion_tokens = 0
-        stream = call.version.engine.generate(messages, sampling=sampling, request_id=request_id)
-        try:
-            async with aclosing(stream) as deltas:
-                async for delta in deltas:
-                    if delta.usage is not None:
-                        prompt_tokens, completion_tokens = (
-                            delta.usage.prompt_tokens,
-                            delta.usage.completion_tokens,
-                        )
-                    if delta.finish_reason:
-                        finish = delta.finish_reason
-                    for sentence in reader.feed(delta.text):
-                        yield sentence
-                    if reader.full:
-                        break
-            for sentence in reader.flush(finish):
-                yield sentence
-        finally:
-            call.prompt_tokens += prompt_tokens
-            call.completion_tokens += completion_tokens
+        model = Asking(call, answers=self.answers, parallel=self.parallel)
+        async with aclosing(call.task.answer(call.request, model)) as items:
+            async for item in items:
+                if not isinstance(item, str):
+                    yield Done(self._respond(call, item))
+                    continue
+                if call.first_s is None:
+                    call.first_s = time.perf_counter() - call.arrived
+                yield Sentence(item)
 
     def _respond(self, call: Call, result: Mapping[str, Any]) -> TaskResponse:
         total = time.perf_counter() - call.arrived
@@ -227,19 +201,3 @@ class Runner:
         version.canary_at = time.monotonic()
         self.metrics.engine_up.labels(version.name).set(1)
         return True
-
-
-def sampling_of(settings: TaskSettings, *, attempt: int) -> Sampling:
-    """Translate a card's settings; a further attempt draws more freely, else it would repeat the first."""
-    return Sampling(
-        max_tokens=settings.max_tokens,
-        temperature=settings.temperature if attempt == 0 else max(0.7, settings.temperature),
-        top_p=settings.top_p,
-        top_k=settings.top_k,
-        min_p=settings.min_p,
-        repetition_penalty=settings.repetition_penalty,
-        frequency_penalty=settings.frequency_penalty,
-        presence_penalty=settings.presence_penalty,
-        stop=settings.stop,
-        seed=settings.seed,
-    )

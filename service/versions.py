@@ -54,14 +54,15 @@ async def bring_up(deployment: Deployment, *, settings: Settings, metrics: Metri
 
 
 def _check_tasks(name: str, card: Card) -> None:
-    missing = [task.name for task in TASKS if task.name not in card.tasks]
+    asked = [(task, prompt) for task in TASKS for prompt in task.prompts(task.example)]
+    missing = sorted({prompt.section for _, prompt in asked} - set(card.tasks))
     if missing:
         raise VersionError(
             f"version {name}: card {card.name} has no settings for the tasks {', '.join(missing)}"
         )
-    for task in TASKS:
+    for _, prompt in asked:
         try:
-            render(*card.tasks[task.name].template, task.fields(task.example))
+            render(*card.tasks[prompt.section].template, prompt.fields)
         except PromptError as error:
             raise VersionError(f"version {name}: card {card.name}: {error}") from None
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Generic, Protocol, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
-from models.card import TaskSettings
-from models.prompts import Message
+from models.card import Card
+from service.answers import Answers
+from service.errors import EngineError
 
 
 def _not_blank(text: str) -> str:
@@ -56,43 +57,97 @@ class TaskResponse(BaseModel):
     timings_ms: dict[str, float] = Field(description="queue, first_sentence, engine, total")
 
 
-@dataclass(frozen=True, slots=True)
-class Removed:
-    """A piece of the model's text that its reader held back, and the stable code of the reason."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prompt:
+    """One question to the model: a section of the card's tasks, its fields, and how the answer is bound.
+
+    `max_tokens` narrows the card's; `schema` (JSON schema) or `choice` bind the answer; with `logprobs` the
+    answer carries its tokens. A further `attempt` is drawn more freely, else it would repeat the first.
+    With `remembered` the whole answer comes from the store when the same card was asked the same before.
+    """
+
+    section: str
+    fields: Mapping[str, Any]
+    max_tokens: int | None = None
+    schema: Mapping[str, Any] | None = None
+    choice: tuple[str, ...] | None = None
+    logprobs: bool = False
+    attempt: int = 0
+    remembered: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Token:
+    """One drawn token with its log-probability (natural logarithm)."""
 
     text: str
-    reason: str
+    logprob: float
 
 
-class Reader(Protocol):
-    """Turns the engine's stream into the task's answer; pure, one per attempt."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Piece:
+    """A piece of an answer as it is drawn; the last one carries `finish` ("stop" or "length")."""
 
-    removed: list[Removed]
+    text: str = ""
+    finish: str | None = None
+    tokens: Sequence[Token] = ()
 
-    @property
-    def full(self) -> bool:
-        """True once nothing more is wanted: the runner then stops the engine."""
-        ...
 
-    def feed(self, text: str) -> list[str]:
-        """Take the next piece, return the sentences that may be shown now."""
-        ...
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """A whole answer of the model; `finish` is "stop", or "length" when the token limit cut it."""
 
-    def flush(self, finish_reason: str) -> list[str]:
-        """Take the end of the stream and the engine's reason for it, return the last sentences to show."""
-        ...
+    text: str
+    finish: str
+    tokens: tuple[Token, ...] = ()
 
-    def fallback(self) -> list[str]:
-        """Return the sentences to show when the last attempt is not usable."""
-        ...
 
-    def result(self) -> Mapping[str, Any]:
-        """Return the task's own response fields."""
-        ...
+class Model(Protocol):
+    """The model version that serves one request, as its task sees it. Failures are `EngineError`s."""
 
     @property
-    def usable(self) -> bool:
-        """False when nothing of this attempt can be shown, so that another may be made."""
+    def card(self) -> Card:
+        """The card of the version."""
+        ...
+
+    @property
+    def answers(self) -> Answers:
+        """The store of what was answered before; of all versions, so keys begin with `identity`."""
+        ...
+
+    def identity(self, section: str) -> str:
+        """Return the hash of all that decides an answer but the fields: weights, prompt file, sampling."""
+        ...
+
+    def left_s(self) -> float:
+        """Return the seconds until the request's deadline."""
+        ...
+
+    def example_answers(self, prompt: Prompt) -> list[str]:
+        """Return the finished answers that stand in the prompt as examples."""
+        ...
+
+    def held_back(self, reason: str) -> None:
+        """Count a piece of the model's text that is not shown, by the stable code of the reason."""
+        ...
+
+    def useless(self) -> None:
+        """Count an attempt of which nothing can be shown."""
+        ...
+
+    def stream(self, prompt: Prompt) -> AsyncGenerator[Piece, None]:
+        """Draw an answer piece by piece; closing the generator stops the engine."""
+        ...
+
+    async def ask(self, prompt: Prompt) -> Answer:
+        """Draw a whole answer."""
+        ...
+
+    def spread(self, prompts: Sequence[Prompt]) -> AsyncGenerator[tuple[int, Answer | EngineError], None]:
+        """Ask several at once, as far as there is room before the engine; yield (index, answer) as they come.
+
+        One runs on the request's own place, further ones only on places that nobody waits for.
+        """
         ...
 
 
@@ -104,9 +159,11 @@ Res = TypeVar("Res", bound=TaskResponse)
 class Task(Generic[Req, Res]):
     """One endpoint.
 
-    `fields` feeds the prompt template, `settings` narrows the card's sampling to the request, `reader`
-    builds the reader of one attempt from the request and the rendered prompt. `example` is shown in the
-    documentation and answered once by every version before it serves, so that no user meets a cold engine.
+    `answer` yields checked sentences that may be shown at once (only for a task that streams) and at last a
+    mapping with the response's own fields. `prompts` are the questions that a request may lead to: asked
+    for the example at start, so that a template that does not fit is found before a user finds it.
+    `example` is shown in the documentation and answered once by every version before it serves, so that no
+    user meets a cold engine.
     """
 
     name: str
@@ -114,8 +171,7 @@ class Task(Generic[Req, Res]):
     summary: str
     request: type[Req]
     response: type[Res]
-    fields: Callable[[Req], dict[str, Any]]
-    settings: Callable[[Req, TaskSettings], TaskSettings]
-    reader: Callable[[Req, Sequence[Message]], Reader]
+    prompts: Callable[[Req], Sequence[Prompt]]
+    answer: Callable[[Req, Model], AsyncGenerator[str | Mapping[str, Any], None]]
     example: Req
     streams: bool = False

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import aclosing
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
-from models.card import TaskSettings
-from models.prompts import Message
 from service.labels import told_params
-from service.tasks.base import NotBlank, Task, TaskRequest, TaskResponse, UnitId
+from service.tasks.base import Model, NotBlank, Prompt, Task, TaskRequest, TaskResponse, UnitId
 from service.tasks.description import DescriptionReader
 from service.tasks.listing import Listing
+from service.tasks.reading import read
 
 CHARS_PER_TOKEN_MIN = 2.0  # of the worst tokenizer met on Russian listings (Mistral v0.1: 2.1)
 MAX_PHOTO_CHARS = 15_000_000  # of base64: about 11 MB of picture
@@ -114,17 +114,17 @@ def roubles(price: float | None) -> str:
     return f"{price:,.2f}".removesuffix(".00").replace(",", " ").replace(".", ",") + " ₽"
 
 
-def settings(request: DescribeRequest, card: TaskSettings) -> TaskSettings:
-    """Leave the model no more tokens than `max_chars` can hold."""
+def prompts(request: DescribeRequest) -> tuple[Prompt, ...]:
+    """Return the one question, with no more tokens than `max_chars` can hold."""
     share = 0.5 if request.tone == "concise" else 1.0
     enough = int(share * request.max_chars / CHARS_PER_TOKEN_MIN) + 16
-    return card.model_copy(update={"max_tokens": min(card.max_tokens, enough)})
+    return (Prompt(section="describe", fields=fields(request), max_tokens=enough),)
 
 
-class _Reader(DescriptionReader):
+class DescribeReader(DescriptionReader):
     """The description's reader with the fields of the response."""
 
-    def __init__(self, request: DescribeRequest, messages: Sequence[Message]) -> None:
+    def __init__(self, request: DescribeRequest, *, examples: Sequence[str]) -> None:
         super().__init__(
             Listing(
                 title=request.title,
@@ -134,7 +134,7 @@ class _Reader(DescriptionReader):
                 price_text=roubles(request.price),
             ),
             max_chars=request.max_chars,
-            examples=[message["content"] for message in messages if message["role"] == "assistant"],
+            examples=examples,
         )
         self._photos = len(request.photos)
 
@@ -144,15 +144,24 @@ class _Reader(DescriptionReader):
         return {**super().result(), "skipped_photos": skipped}
 
 
+async def answer(request: DescribeRequest, model: Model) -> AsyncGenerator[str | Mapping[str, Any], None]:
+    """Yield the description's sentences, then the response's own fields."""
+    (prompt,) = prompts(request)
+    examples = model.example_answers(prompt)
+    reading = read(model, prompt, reader_of=lambda: DescribeReader(request, examples=examples))
+    async with aclosing(reading) as items:
+        async for item in items:
+            yield item
+
+
 DESCRIBE: Task[DescribeRequest, DescribeResponse] = Task(
     name="describe",
     path="/describe",
     summary="Write a listing's description",
     request=DescribeRequest,
     response=DescribeResponse,
-    fields=fields,
-    settings=settings,
-    reader=_Reader,
+    prompts=prompts,
+    answer=answer,
     example=DescribeRequest(
         title="Велосипед Stels Navigator 500",
         category="Велосипеды",

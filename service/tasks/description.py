@@ -11,8 +11,8 @@ from typing import Any
 from service import grounding, guards
 from service.letters import fold, stem
 from service.sentences import SentenceSplitter, is_complete
-from service.tasks.base import Removed
 from service.tasks.listing import SALE, Grounds, Listing, fallback, stems_of, tidy
+from service.tasks.reading import Removed
 
 OFFERED = re.compile(r"(?:в продаже|прода(?:ю|м|ется|ются))((?:\s+[а-я-]+)+)")
 OFFERED_WORD = re.compile(r"[а-я]{4,}")
@@ -29,7 +29,7 @@ def _distinctive(examples: tuple[str, ...]) -> frozenset[str]:
 
 
 class DescriptionReader:
-    """The reader of one attempt (see `tasks.base.Reader`).
+    """The reader of one attempt (see `tasks.reading.Reader`).
 
     Sentences wait until one of them names the listing's subject: a text that never does is about something
     else and is dropped whole. `examples` are the prompt's finished answers, whose sentences a small model

@@ -19,10 +19,10 @@ import orjson
 
 from models.card import Card, load_card
 from models.prompts import Message, render
+from service.asking import sampling_of
 from service.engine.base import Sampling
 from service.engine.command import free_port
 from service.engine.leash import die_with_parent
-from service.runner import sampling_of
 from service.tasks.describe import DESCRIBE
 from tests.bench import material
 from tests.bench.report import ROOT
@@ -56,8 +56,9 @@ class Stage:
 def engine_request(body: Mapping[str, Any], card: Card) -> tuple[list[Message], Sampling]:
     """Return what the service asks of the engine for a body: the same messages, the same sampling."""
     request = DESCRIBE.request.model_validate(body)
-    settings = DESCRIBE.settings(request, card.tasks[DESCRIBE.name])
-    return render(*settings.template, DESCRIBE.fields(request)), sampling_of(settings, attempt=0)
+    (prompt,) = DESCRIBE.prompts(request)
+    messages = render(*card.tasks[prompt.section].template, prompt.fields)
+    return messages, sampling_of(card, prompt)
 
 
 @contextmanager

@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 from models.card import load_card
 from models.prompts import Message, render
 from service.sentences import is_complete
-from service.tasks.base import Reader
-from service.tasks.describe import DESCRIBE, DescribeRequest, roubles
+from service.tasks.describe import DESCRIBE, DescribeReader, DescribeRequest, roubles
+from service.tasks.describe import fields as fields_of
+from service.tasks.reading import Reader
 
 LISTING: dict[str, Any] = {
     "title": "Велосипед Forward Apache",
@@ -31,7 +32,13 @@ def request(**fields: Any) -> DescribeRequest:
 
 
 def prompt(asked: DescribeRequest) -> list[Message]:
-    return render(*CARD.template, DESCRIBE.fields(asked))
+    return render(*CARD.template, fields_of(asked))
+
+
+def max_tokens(**fields: Any) -> int:
+    (asked,) = DESCRIBE.prompts(request(**fields))
+    assert asked.max_tokens is not None
+    return asked.max_tokens
 
 
 def read(
@@ -39,7 +46,8 @@ def read(
 ) -> tuple[list[str], dict[str, Any]]:
     """Return the sentences shown and the result for a model's text, fed in pieces of so many characters."""
     asked = request(**fields)
-    reader: Reader = DESCRIBE.reader(asked, prompt(asked))
+    examples = [turn["content"] for turn in prompt(asked) if turn["role"] == "assistant"]
+    reader: Reader = DescribeReader(asked, examples=examples)
     shown: list[str] = []
     for at in range(0, len(text), pieces):
         if reader.full:
@@ -67,10 +75,10 @@ def test_prices_are_written_as_russians_write_them(price: float | None, text: st
 
 
 def test_the_model_gets_no_more_tokens_than_the_text_can_use() -> None:
-    short, long = (DESCRIBE.settings(request(max_chars=n), CARD).max_tokens for n in (100, 3000))
-    assert short < long <= CARD.max_tokens
-    concise = DESCRIBE.settings(request(max_chars=200, tone="concise"), CARD).max_tokens
-    assert concise < DESCRIBE.settings(request(max_chars=200), CARD).max_tokens
+    short, long = (max_tokens(max_chars=n) for n in (100, 3000))
+    assert 0 < short < long
+    concise = max_tokens(max_chars=200, tone="concise")
+    assert concise < max_tokens(max_chars=200)
 
 
 @pytest.mark.parametrize(
@@ -162,7 +170,7 @@ def test_each_sentence_ends_as_one_and_begins_with_a_capital() -> None:
 
 def test_a_model_in_a_loop_is_stopped() -> None:
     asked = request()
-    reader = DESCRIBE.reader(asked, prompt(asked))
+    reader = DescribeReader(asked, examples=[])
     for _ in range(20):
         reader.feed("В продаже горный велосипед. ")
         if reader.full:

@@ -8,13 +8,16 @@ from typing import Any
 
 import pytest
 
-from models.card import load_card
+from models.card import Card, load_card
+from service.asking import sampling_of
 from service.call import Done, Sentence
+from service.engine.base import Sampling
 from service.engine.fake import FakeEngine, Script
 from service.errors import DeadlineExceeded, Draining, ServiceError, UnknownModelVersion
-from service.runner import Runner, sampling_of
+from service.runner import Runner
 from service.settings import Settings
 from service.tasks import TASKS
+from service.tasks.base import Prompt
 from service.tasks.describe import DESCRIBE, DescribeRequest
 from service.telemetry import Metrics
 from tests.service.live_service import CARD, LISTING, SENTENCES, SILENT, TEXT, versions
@@ -54,18 +57,32 @@ async def test_a_run_is_sentences_then_one_done() -> None:
     assert engine.in_flight == 0
 
 
-async def test_the_engine_sees_the_cards_sampling() -> None:
-    settings = load_card(CARD).tasks["describe"]
-    drawn = sampling_of(settings, attempt=0)
+def card_with(**changes: Any) -> Card:
+    card = load_card(CARD)
+    settings = card.tasks["describe"].model_copy(update=changes)
+    return card.model_copy(update={"tasks": {"describe": settings}})
+
+
+def drawn(card: Card, **options: Any) -> Sampling:
+    return sampling_of(card, Prompt(section="describe", fields={}, **options))
+
+
+def test_the_engine_sees_the_cards_sampling() -> None:
+    card = load_card(CARD)
+    sampling = drawn(card)
     for name in ("max_tokens", "temperature", "top_p", "top_k", "stop", "seed", "frequency_penalty"):
-        assert getattr(drawn, name) == getattr(settings, name)
+        assert getattr(sampling, name) == getattr(card.tasks["describe"], name)
+
+
+def test_a_prompt_narrows_the_cards_tokens_and_never_widens_them() -> None:
+    card = card_with(max_tokens=100)
+    assert drawn(card, max_tokens=50).max_tokens == 50
+    assert drawn(card, max_tokens=500).max_tokens == 100
 
 
 def test_a_second_attempt_draws_more_freely() -> None:
-    settings = load_card(CARD).tasks["describe"].model_copy(update={"temperature": 0.0})
-    assert sampling_of(settings, attempt=1).temperature > 0.5
-    hot = settings.model_copy(update={"temperature": 1.3})
-    assert sampling_of(hot, attempt=1).temperature == 1.3
+    assert drawn(card_with(temperature=0.0), attempt=1).temperature > 0.5
+    assert drawn(card_with(temperature=1.3), attempt=1).temperature == 1.3
 
 
 async def test_an_answer_that_stays_unusable_is_drawn_as_often_as_the_card_allows() -> None:

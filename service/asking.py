@@ -1,0 +1,208 @@
+"""The model version behind one call, as its task sees it: renders, samples, asks, counts, remembers."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import time
+from collections.abc import AsyncGenerator, Generator, Sequence
+from contextlib import ExitStack, aclosing, contextmanager
+from typing import Any
+
+import orjson
+
+from models.card import Card, TaskSettings
+from models.prompts import Message, render, template_sha256
+from service.answers import Answers
+from service.call import Call
+from service.engine.base import Delta, Sampling
+from service.errors import EngineError
+from service.tasks.base import Answer, Piece, Prompt, Token
+
+Outcome = tuple[int, Answer | EngineError]
+
+
+class Asking:
+    """The `tasks.base.Model` of one call; up to `parallel` of its questions run side by side."""
+
+    def __init__(self, call: Call, *, answers: Answers, parallel: int) -> None:
+        self.call = call
+        self.answers = answers
+        self._parallel = parallel
+        self._num_asked = self._num_running = 0
+        self._busy_since = 0.0
+
+    @property
+    def card(self) -> Card:
+        """The card of the version."""
+        return self.call.version.card
+
+    def identity(self, section: str) -> str:
+        """Return the hash of all that decides an answer but the fields."""
+        return identity(self.card, section)
+
+    def left_s(self) -> float:
+        """Return the seconds until the request's deadline."""
+        return self.call.deadline - asyncio.get_running_loop().time()
+
+    def example_answers(self, prompt: Prompt) -> list[str]:
+        """Return the finished answers that stand in the prompt as examples."""
+        return [turn["content"] for turn in self._messages(prompt) if turn["role"] == "assistant"]
+
+    def held_back(self, reason: str) -> None:
+        """Count a piece of the model's text that is not shown."""
+        self.call.removed.append(reason)
+
+    def useless(self) -> None:
+        """Count an attempt of which nothing can be shown."""
+        self.call.attempts += 1
+
+    def _messages(self, prompt: Prompt) -> list[Message]:
+        return render(*self.card.tasks[prompt.section].template, prompt.fields)
+
+    async def stream(self, prompt: Prompt) -> AsyncGenerator[Piece, None]:
+        """Draw an answer piece by piece."""
+        async with aclosing(self._draw(self._messages(prompt), sampling_of(self.card, prompt))) as deltas:
+            async for delta in deltas:
+                yield Piece(text=delta.text, finish=delta.finish_reason, tokens=_tokens(delta))
+
+    async def ask(self, prompt: Prompt) -> Answer:
+        """Draw a whole answer, or take it from the store if the prompt is to be remembered."""
+        messages, sampling = self._messages(prompt), sampling_of(self.card, prompt)
+        key = ""
+        if prompt.remembered:
+            key = _key(self.identity(prompt.section), messages, sampling)
+            if known := self.answers.get([key]).get(key):
+                self.call.recalled += 1
+                return _unpack(known)
+        texts: list[str] = []
+        tokens: list[Token] = []
+        finish = "stop"
+        async with aclosing(self._draw(messages, sampling)) as deltas:
+            async for delta in deltas:
+                texts.append(delta.text)
+                tokens += _tokens(delta)
+                finish = delta.finish_reason or finish
+        answer = Answer(text="".join(texts), finish=finish, tokens=tuple(tokens))
+        if key:
+            self.answers.put({key: _pack(answer)})
+        return answer
+
+    async def spread(self, prompts: Sequence[Prompt]) -> AsyncGenerator[Outcome, None]:
+        """Ask several at once as far as there is room; yield (index, answer or error) as they come."""
+        waiting = list(enumerate(prompts))[::-1]
+        running: set[asyncio.Task[Outcome]] = set()
+        gate = self.call.version.gate
+        try:
+            while waiting or running:
+                while waiting and len(running) < self._parallel:
+                    places = ExitStack()
+                    # The first runs on the place that the call holds; waiting for another could never end.
+                    if running and not places.enter_context(gate.spare()):
+                        break
+                    running.add(asyncio.create_task(self._one(*waiting.pop(), places)))
+                done, running = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
+                for task in done:
+                    yield task.result()
+        finally:
+            for task in running:
+                task.cancel()
+            await asyncio.gather(*running, return_exceptions=True)
+
+    async def _one(self, index: int, prompt: Prompt, places: ExitStack) -> Outcome:
+        with places:
+            try:
+                return index, await self.ask(prompt)
+            except EngineError as error:
+                return index, error
+
+    async def _draw(self, messages: list[Message], sampling: Sampling) -> AsyncGenerator[Delta, None]:
+        """Stream from the engine; tokens and time are counted even if the caller stops half-way."""
+        call = self.call
+        request_id = f"{call.request_id}-{self._num_asked}" if self._num_asked else call.request_id
+        self._num_asked += 1
+        usage = None
+        stream = call.version.engine.generate(
+            messages, sampling=sampling, request_id=request_id, priority=call.priority
+        )
+        try:
+            with self._busy():
+                async with aclosing(stream) as deltas:
+                    async for delta in deltas:
+                        usage = delta.usage or usage
+                        yield delta
+        finally:
+            if usage is not None:
+                call.prompt_tokens += usage.prompt_tokens
+                call.completion_tokens += usage.completion_tokens
+
+    @contextmanager
+    def _busy(self) -> Generator[None, None, None]:
+        """Count the time in which at least one question is at the engine."""
+        if self._num_running == 0:
+            self._busy_since = time.perf_counter()
+        self._num_running += 1
+        try:
+            yield
+        finally:
+            self._num_running -= 1
+            if self._num_running == 0:
+                self.call.engine_s += time.perf_counter() - self._busy_since
+
+
+def identity(card: Card, section: str) -> str:
+    """Return the hash of all that decides a card's answers but the fields: weights, prompt, sampling."""
+    settings = card.tasks[section]
+    return _sha256(
+        card.weights_sha256,
+        card.tokenizer_sha256,
+        card.chat_template,
+        settings.model_dump(),
+        template_sha256(*settings.template),
+    )
+
+
+def sampling_of(card: Card, prompt: Prompt) -> Sampling:
+    """Translate a card's settings; a further attempt draws more freely, else it would repeat the first."""
+    settings: TaskSettings = card.tasks[prompt.section]
+    enough = settings.max_tokens if prompt.max_tokens is None else prompt.max_tokens
+    return Sampling(
+        max_tokens=min(settings.max_tokens, enough),
+        temperature=settings.temperature if prompt.attempt == 0 else max(0.7, settings.temperature),
+        top_p=settings.top_p,
+        top_k=settings.top_k,
+        min_p=settings.min_p,
+        repetition_penalty=settings.repetition_penalty,
+        frequency_penalty=settings.frequency_penalty,
+        presence_penalty=settings.presence_penalty,
+        stop=settings.stop,
+        seed=settings.seed,
+        logprobs=0 if prompt.logprobs else None,
+        json_schema=dict(prompt.schema) if prompt.schema is not None else None,
+        choice=prompt.choice,
+    )
+
+
+def _tokens(delta: Delta) -> list[Token]:
+    return [Token(text=drawn.token, logprob=drawn.logprob) for drawn in delta.logprobs]
+
+
+def _key(identity: str, messages: Sequence[Message], sampling: Sampling) -> str:
+    bound = (sampling.json_schema, sampling.choice, sampling.logprobs, sampling.temperature)
+    return _sha256(identity, messages, bound, sampling.max_tokens)
+
+
+def _sha256(*parts: Any) -> str:
+    return hashlib.sha256(orjson.dumps(parts, option=orjson.OPT_SORT_KEYS)).hexdigest()
+
+
+def _pack(answer: Answer) -> bytes:
+    return orjson.dumps(
+        [answer.text, answer.finish, [[token.text, token.logprob] for token in answer.tokens]]
+    )
+
+
+def _unpack(data: bytes) -> Answer:
+    text, finish, tokens = orjson.loads(data)
+    drawn = tuple(Token(text=token, logprob=logprob) for token, logprob in tokens)
+    return Answer(text=text, finish=finish, tokens=drawn)
