@@ -21,6 +21,7 @@ from pydantic import (
     model_validator,
 )
 
+from models.calibration import Calibration
 from models.errors import CardError, StoreError
 from models.locations import Packaged, check_file_name, parse
 
@@ -110,6 +111,7 @@ class Card(_Section):
     tasks: dict[Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$")], TaskSettings] = Field(
         min_length=1
     )
+    calibration: dict[str, Calibration] = Field(default_factory=dict)
     evaluation: tuple[Evaluation, ...] = Field(default=(), strict=False)
     git_sha: _Word
 
@@ -139,6 +141,8 @@ class Card(_Section):
             raise ValueError(
                 f"weights give {location.file}, so weights_sha256 has to list it and nothing else"
             )
+        if unknown := self.calibration.keys() - self.tasks.keys():
+            raise ValueError(f"calibration.{min(unknown)} is of no task of this card")
         for task, settings in self.tasks.items():
             if settings.max_tokens >= self.context_length:
                 raise ValueError(f"tasks.{task}.max_tokens leaves no room for a prompt in context_length")

@@ -7,8 +7,10 @@ from contextlib import aclosing
 from typing import Any
 
 from fastapi import APIRouter, FastAPI, Request, Response
+from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
+from service.batch import ITEMS_MAX, BatchRequest, BatchResponse, batch_endpoint
 from service.call import AnyTask, Call, Done
 from service.errors import ServiceError
 from service.events import ClientClosed, EventStream, as_service_error, note_outcome, until_disconnect
@@ -18,6 +20,15 @@ from service.settings import Settings
 from service.tasks import TASKS
 
 PROBLEM = "application/problem+json"
+PROBLEMS = {
+    404: "Unknown model version",
+    413: "Body too large",
+    422: "Malformed request",
+    429: "Full, see Retry-After",
+    502: "Bad model answer",
+    503: "Engine down",
+    504: "Too late",
+}
 
 
 def task_endpoint(task: AnyTask, runner: Runner, settings: Settings) -> Callable[..., Awaitable[Response]]:
@@ -49,6 +60,12 @@ def task_endpoint(task: AnyTask, runner: Runner, settings: Settings) -> Callable
             return EventStream(runner, call)
         return await until_disconnect(request.receive, answer(call, request))
 
+    return _safely(endpoint)
+
+
+def _safely(endpoint: Callable[[Request], Awaitable[Response]]) -> Callable[..., Awaitable[Response]]:
+    """Let known errors pass and turn any other one, whose text never leaves the service, into a plain 500."""
+
     async def safely(request: Request) -> Response:
         try:
             return await endpoint(request)
@@ -60,28 +77,51 @@ def task_endpoint(task: AnyTask, runner: Runner, settings: Settings) -> Callable
     return safely
 
 
-def request_body(task: AnyTask) -> dict[str, Any]:
-    """Return OpenAPI's description of a task's body; its schema is among the components (see `schemas`)."""
-    schema = {
-        "$ref": f"#/components/schemas/{task.request.__name__}",
-        "examples": [task.example.model_dump(exclude_defaults=True)],
-    }
+def batched_endpoint(task: AnyTask, runner: Runner, settings: Settings) -> Callable[..., Awaitable[Response]]:
+    """Build the batch endpoint of one task."""
+
+    async def endpoint(request: Request) -> Response:
+        return await batch_endpoint(request, task, runner, settings)
+
+    return _safely(endpoint)
+
+
+def request_body(name: str, example: dict[str, Any]) -> dict[str, Any]:
+    """Return OpenAPI's description of a body; its schema is among the components (see `schemas`)."""
+    schema = {"$ref": f"#/components/schemas/{name}", "examples": [example]}
     return {"required": True, "content": {"application/json": {"schema": schema}}}
 
 
 def schemas() -> dict[str, Any]:
     """Return the JSON schemas of all requests by name, for OpenAPI's components."""
     _, found = models_json_schema(
-        [(task.request, "validation") for task in TASKS], ref_template="#/components/schemas/{model}"
+        [(model, "validation") for task in TASKS for model in (task.request, task.item) if model],
+        ref_template="#/components/schemas/{model}",
     )
-    return dict(found["$defs"])
+    batches = {_batch_name(task): _batch_schema(task.item) for task in TASKS if task.item}
+    return {**found["$defs"], **batches}
+
+
+def _batch_name(task: AnyTask) -> str:
+    return task.request.__name__.replace("Request", "BatchRequest")
+
+
+def _batch_schema(item: type[BaseModel]) -> dict[str, Any]:
+    """Return the schema of a batch with its items' own, although they are checked one by one."""
+    schema = BatchRequest.model_json_schema()
+    schema["properties"]["items"]["items"] = {"$ref": f"#/components/schemas/{item.__name__}"}
+    return schema
 
 
 def add_tasks(app: FastAPI, runner: Runner, settings: Settings) -> None:
-    """Give every task its route."""
+    """Give every task its route, and its batch route if it has one."""
     router = APIRouter()
     problem = {"content": {PROBLEM: {"schema": {"$ref": "#/components/schemas/Problem"}}}}
+    responses: dict[int | str, dict[str, Any]] = {
+        code: {"description": text, **problem} for code, text in PROBLEMS.items()
+    }
     for task in TASKS:
+        example = task.example.model_dump(exclude_defaults=True, by_alias=True, mode="json")
         router.add_api_route(
             task.path,
             task_endpoint(task, runner, settings),
@@ -89,18 +129,19 @@ def add_tasks(app: FastAPI, runner: Runner, settings: Settings) -> None:
             name=task.name,
             summary=task.summary,
             response_model=task.response,
-            openapi_extra={"requestBody": request_body(task)},
-            responses={
-                code: {"description": text, **problem}
-                for code, text in {
-                    404: "Unknown model version",
-                    413: "Body too large",
-                    422: "Malformed request",
-                    429: "Full, see Retry-After",
-                    502: "Bad model answer",
-                    503: "Engine down",
-                    504: "Too late",
-                }.items()
-            },
+            openapi_extra={"requestBody": request_body(task.request.__name__, example)},
+            responses=responses,
         )
+        if task.item:
+            items = {"items": [{"item_id": "1", **example}]}
+            router.add_api_route(
+                f"{task.path}/batch",
+                batched_endpoint(task, runner, settings),
+                methods=["POST"],
+                name=f"{task.name}_batch",
+                summary=f"{task.summary}: up to {ITEMS_MAX} at once, each with its own fault or result",
+                response_model=BatchResponse,
+                openapi_extra={"requestBody": request_body(_batch_name(task), items)},
+                responses=responses,
+            )
     app.include_router(router)

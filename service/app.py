@@ -13,6 +13,7 @@ from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
+from service.answers import Answers
 from service.api import PROBLEM, add_tasks, schemas
 from service.call import Version
 from service.errors import ServiceError
@@ -37,10 +38,20 @@ class Problem(BaseModel):
 
 
 def create_app(
-    settings: Settings, versions: Mapping[str, Version], *, default: str, metrics: Metrics
+    settings: Settings,
+    versions: Mapping[str, Version],
+    *,
+    default: str,
+    metrics: Metrics,
+    answers: Answers | None = None,
 ) -> FastAPI:
-    """Build the application over engines that already run; closing them is its lifespan's end."""
-    runner = Runner(versions, default=default, metrics=metrics)
+    """Build the application over engines that already run; closing them is its lifespan's end.
+
+    Without a store of `answers` they are kept in memory.
+    """
+    runner = Runner(
+        versions, default=default, metrics=metrics, answers=answers, parallel=settings.max_parallel
+    )
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -53,6 +64,7 @@ def create_app(
             await asyncio.gather(*probes, return_exceptions=True)
             for version in versions.values():
                 await version.engine.close()
+            runner.answers.close()
 
     app = FastAPI(title="Listing language models", version="1", lifespan=lifespan, redoc_url=None)
     app.state.runner, app.state.settings = runner, settings

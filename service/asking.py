@@ -6,13 +6,15 @@ import asyncio
 import hashlib
 import time
 from collections.abc import AsyncGenerator, Generator, Sequence
-from contextlib import ExitStack, aclosing, contextmanager
+from contextlib import aclosing, contextmanager
+from functools import partial
 from typing import Any
 
 import orjson
 
 from models.card import Card, TaskSettings
 from models.prompts import Message, render, template_sha256
+from service.admission import side_by_side
 from service.answers import Answers
 from service.call import Call
 from service.engine.base import Delta, Sampling
@@ -39,7 +41,10 @@ class Asking:
 
     def identity(self, section: str) -> str:
         """Return the hash of all that decides an answer but the fields."""
-        return identity(self.card, section)
+        known = self.call.version.identities
+        if (held := known.get(section)) is None or held[0] is not self.card:
+            known[section] = held = (self.card, identity(self.card, section))
+        return held[1]
 
     def left_s(self) -> float:
         """Return the seconds until the request's deadline."""
@@ -84,37 +89,23 @@ class Asking:
                 tokens += _tokens(delta)
                 finish = delta.finish_reason or finish
         answer = Answer(text="".join(texts), finish=finish, tokens=tuple(tokens))
-        if key:
+        if key and answer.finish == "stop" and (prompt.schema is None or _is_json(answer.text)):
             self.answers.put({key: _pack(answer)})
         return answer
 
     async def spread(self, prompts: Sequence[Prompt]) -> AsyncGenerator[Outcome, None]:
         """Ask several at once as far as there is room; yield (index, answer or error) as they come."""
-        waiting = list(enumerate(prompts))[::-1]
-        running: set[asyncio.Task[Outcome]] = set()
+        jobs = [partial(self._one, index, prompt) for index, prompt in enumerate(prompts)]
         gate = self.call.version.gate
-        try:
-            while waiting or running:
-                while waiting and len(running) < self._parallel:
-                    places = ExitStack()
-                    # The first runs on the place that the call holds; waiting for another could never end.
-                    if running and not places.enter_context(gate.spare()):
-                        break
-                    running.add(asyncio.create_task(self._one(*waiting.pop(), places)))
-                done, running = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
-                for task in done:
-                    yield task.result()
-        finally:
-            for task in running:
-                task.cancel()
-            await asyncio.gather(*running, return_exceptions=True)
+        async with aclosing(side_by_side(gate, jobs, parallel=self._parallel)) as outcomes:
+            async for outcome in outcomes:
+                yield outcome
 
-    async def _one(self, index: int, prompt: Prompt, places: ExitStack) -> Outcome:
-        with places:
-            try:
-                return index, await self.ask(prompt)
-            except EngineError as error:
-                return index, error
+    async def _one(self, index: int, prompt: Prompt) -> Outcome:
+        try:
+            return index, await self.ask(prompt)
+        except EngineError as error:
+            return index, error
 
     async def _draw(self, messages: list[Message], sampling: Sampling) -> AsyncGenerator[Delta, None]:
         """Stream from the engine; tokens and time are counted even if the caller stops half-way."""
@@ -185,6 +176,14 @@ def sampling_of(card: Card, prompt: Prompt) -> Sampling:
 
 def _tokens(delta: Delta) -> list[Token]:
     return [Token(text=drawn.token, logprob=drawn.logprob) for drawn in delta.logprobs]
+
+
+def _is_json(text: str) -> bool:
+    try:
+        orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return False
+    return True
 
 
 def _key(identity: str, messages: Sequence[Message], sampling: Sampling) -> str:

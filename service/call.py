@@ -21,6 +21,7 @@ class Version:
     card: Card
     engine: Engine
     gate: Gate
+    identities: dict[str, tuple[Card, str]] = field(default_factory=dict)  # by section of the card's tasks
     canary_at: float | None = None  # monotonic seconds of the last answered canary
 
 

@@ -42,14 +42,18 @@ async def read_body(request: Request, model: type[Body]) -> Body:
         fault = {"loc": ["body", error.pos], "msg": f"not valid JSON: {error.msg}"}
         raise InvalidRequest(MALFORMED, errors=[fault]) from None
     except ValidationError as error:
-        faults = error.errors(include_url=False, include_context=False, include_input=False)[:MAX_FAULTS]
         raise InvalidRequest(
             MALFORMED,
-            errors=[
-                {"loc": ["body", *fault["loc"]], "msg": fault["msg"].removeprefix("Value error, ")}
-                for fault in faults
-            ],
+            errors=[{**fault, "loc": ["body", *fault["loc"]]} for fault in faults_of(error)],
         ) from None
+
+
+def faults_of(error: ValidationError) -> list[dict[str, Any]]:
+    """Return the first faults with their places; what the caller sent is not repeated."""
+    faults = error.errors(include_url=False, include_context=False, include_input=False)[:MAX_FAULTS]
+    return [
+        {"loc": list(fault["loc"]), "msg": fault["msg"].removeprefix("Value error, ")} for fault in faults
+    ]
 
 
 def deadline_s(request: Request, settings: Settings) -> float:

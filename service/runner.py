@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import time
 import uuid
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
-from contextlib import aclosing, asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import aclosing, asynccontextmanager, contextmanager
 from functools import partial
 from typing import Any
 
@@ -96,12 +96,18 @@ class Runner:
 
         """
         labels = (call.task.name, call.version.name)
-        code = "ok"
-        try:
+        with self.counted(call):
             async with self._within_deadline(call), call.version.gate.hold() as waited:
                 call.queue_s = waited
                 self.metrics.queue_wait.labels(*labels).observe(waited)
                 yield
+
+    @contextmanager
+    def counted(self, call: Call) -> Iterator[None]:
+        """Count the outcome of a call that runs inside the block."""
+        code = "ok"
+        try:
+            yield
         except ServiceError as error:
             code = error.code
             raise
@@ -132,9 +138,14 @@ class Runner:
         finally:
             self._running.discard(timeout)
 
-    async def run(self, call: Call) -> AsyncGenerator[Sentence | Done, None]:
-        """Yield checked sentences, then one Done. To be used inside `admitted` and `aclosing`."""
-        model = Asking(call, answers=self.answers, parallel=self.parallel)
+    async def run(
+        self, call: Call, *, answers: Answers | None = None
+    ) -> AsyncGenerator[Sentence | Done, None]:
+        """Yield checked sentences, then one Done. To be used inside `admitted` and `aclosing`.
+
+        What was answered before is looked up in `answers`, if not in the runner's own.
+        """
+        model = Asking(call, answers=answers or self.answers, parallel=self.parallel)
         async with aclosing(call.task.answer(call.request, model)) as items:
             async for item in items:
                 if not isinstance(item, str):
@@ -176,14 +187,18 @@ class Runner:
             metrics.drops.labels(*labels, reason).inc()
 
     async def warm_up(self, tasks: Sequence[AnyTask]) -> None:
-        """Answer every task's example by every version, so that nothing is loaded at a user's expense."""
+        """Answer every task's example by every version, so that nothing is loaded at a user's expense.
+
+        With an empty store: an answer that is remembered would leave the engine cold.
+        """
         for version in self.versions.values():
             for task in tasks:
                 call = self.call(
                     task, task.example, request_id="warm-up", pinned=version.name, deadline_s=WARM_UP_S
                 )
                 try:
-                    async with asyncio.timeout_at(call.deadline), aclosing(self.run(call)) as events:
+                    events = self.run(call, answers=Answers())
+                    async with asyncio.timeout_at(call.deadline), aclosing(events):
                         async for _ in events:
                             pass
                 except (ServiceError, TimeoutError) as error:

@@ -22,9 +22,15 @@ class Settings(BaseSettings):
     port: int = Field(default=8000, ge=0, le=65535)
     deployment: Path = HERE / "deployment.toml"
     cache: Path = Field(default_factory=default_cache)
+    answers: Path = Field(
+        default=Path("answers.sqlite"), description="in the cache unless absolute; :memory: keeps no file"
+    )
+    answers_max_rows: int = Field(default=5_000_000, ge=1, description="320 bytes each; the oldest go")
+    answers_max_age_days: float = Field(default=90.0, gt=0)
 
     max_in_flight: int = Field(default=32, ge=1, description="requests at the engines at once")
     max_queue: int = Field(default=64, ge=0, description="requests that may wait; beyond: 429")
+    max_parallel: int = Field(default=8, ge=1, description="questions of one request at the engine at once")
     default_deadline_s: float = Field(default=60.0, gt=0)
     max_deadline_s: float = Field(default=300.0, gt=0)
     drain_grace_s: float = Field(default=60.0, ge=0, description="after SIGTERM, for what already runs")
@@ -36,3 +42,8 @@ class Settings(BaseSettings):
 
     log_format: Literal["auto", "json", "console"] = "auto"
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+
+    @property
+    def answers_path(self) -> Path | None:
+        """Where answers are kept; None: in memory."""
+        return None if str(self.answers) == ":memory:" else self.cache / self.answers

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import math
 import re
 import time
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing, nullcontext
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 from urllib.parse import parse_qsl, urlsplit
 
 from service.engine.base import Delta, Message, Sampling, TokenLogprob, Usage
@@ -29,8 +30,9 @@ class Script:
     """What a `FakeEngine` answers. A token is a word with the blanks before it.
 
     `rejected`, `overloaded` and `down` refuse at once; `drop` (broken connection), `abort` and `hang` come
-    after `fault_after` tokens. The engine keeps to `choice`, `stop` and `max_tokens` by itself; a text that
-    fits a `json_schema` or a `regex` is the script's to give.
+    after `fault_after` tokens. The engine keeps to `choice`, `stop` and `max_tokens` by itself, and answers a
+    `json_schema` with the first thing that fits it where the text is no JSON; a text that fits a `regex` is
+    the script's to give.
     """
 
     text: str | Callable[[Sequence[Message]], str] = _DEFAULT_TEXT
@@ -205,6 +207,8 @@ def _compose(script: Script, messages: Sequence[Message], sampling: Sampling) ->
     text = script.text if isinstance(script.text, str) else script.text(messages)
     if sampling.choice is not None and text not in sampling.choice:
         text = sampling.choice[0]
+    if sampling.json_schema is not None and not text.startswith(("{", "[")):
+        text = json.dumps(_instance(sampling.json_schema), ensure_ascii=False, separators=(",", ":"))
     everything = _TOKEN.findall(text)
     tokens = everything[: sampling.max_tokens]
     reason = script.finish_reason if len(tokens) == len(everything) else "length"
@@ -220,6 +224,30 @@ def _compose(script: Script, messages: Sequence[Message], sampling: Sampling) ->
         texts.append(token[: max(0, at - seen)])
         seen += len(token)
     return _Answer(tokens=tokens[: len(texts)], texts=texts, finish_reason="stop")
+
+
+def _instance(schema: Mapping[str, Any]) -> Any:
+    """Return the first value that comes to mind for a schema: of the kinds that the tasks use."""
+    if "enum" in schema:
+        return schema["enum"][0]
+    if "const" in schema:
+        return schema["const"]
+    if "anyOf" in schema:
+        return _instance(schema["anyOf"][0])
+    match schema.get("type"):
+        case "object":
+            properties = schema.get("properties", {})
+            return {name: _instance(properties[name]) for name in schema.get("required", properties)}
+        case "array":
+            num = min(schema.get("maxItems", 1), max(1, schema.get("minItems", 0)))
+            return [_instance(schema["items"]) for _ in range(num)]
+        case "integer" | "number":
+            return schema.get("minimum", 0)
+        case "boolean":
+            return False
+        case "string":
+            return "да"
+    return None
 
 
 def _logprobs(tokens: Sequence[str], sampling: Sampling) -> Sequence[TokenLogprob]:

@@ -4,5 +4,7 @@ from typing import Any
 
 from service.tasks.base import Task
 from service.tasks.describe import DESCRIBE
+from service.tasks.extract_model import EXTRACT_MODEL
+from service.tasks.suggest_replies import SUGGEST_REPLIES
 
-TASKS: tuple[Task[Any, Any], ...] = (DESCRIBE,)
+TASKS: tuple[Task[Any, Any], ...] = (DESCRIBE, EXTRACT_MODEL, SUGGEST_REPLIES)

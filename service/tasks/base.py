@@ -163,7 +163,7 @@ class Task(Generic[Req, Res]):
     mapping with the response's own fields. `prompts` are the questions that a request may lead to: asked
     for the example at start, so that a template that does not fit is found before a user finds it.
     `example` is shown in the documentation and answered once by every version before it serves, so that no
-    user meets a cold engine.
+    user meets a cold engine. With `item` there is a batch endpoint too, of such items.
     """
 
     name: str
@@ -175,3 +175,4 @@ class Task(Generic[Req, Res]):
     answer: Callable[[Req, Model], AsyncGenerator[str | Mapping[str, Any], None]]
     example: Req
     streams: bool = False
+    item: type[Req] | None = None

@@ -19,16 +19,20 @@ import orjson
 
 from models.card import Card, load_card
 from models.prompts import Message, render
+from models.store import default_cache
 from service.asking import sampling_of
 from service.engine.base import Sampling
 from service.engine.command import free_port
 from service.engine.leash import die_with_parent
+from service.engine.local import EngineStartError, LocalEngine
 from service.tasks.describe import DESCRIBE
 from tests.bench import material
 from tests.bench.report import ROOT
 
 VERSION = "bench"
+REAL_CARD = "gemma3-270m"
 START_LIMIT_S = 60
+REAL_START_LIMIT_S = 900
 TICK = os.sysconf("SC_CLK_TCK")
 
 
@@ -104,6 +108,33 @@ async def service(
             url = f"http://127.0.0.1:{port}"
             await _ready(url, child, log)
             yield url, child.pid
+
+
+@asynccontextmanager
+async def real_service(
+    *, card: str = REAL_CARD, settings: Mapping[str, str] | None = None, engine_args: str = ""
+) -> AsyncIterator[str]:
+    """Run a real vLLM (or use the one at BENCH_ENGINE_URL) and the service before it; yield its address.
+
+    Answers are kept in memory, so that every run asks the engine anew.
+    """
+    environment = {"LLM_DEFAULT_DEADLINE_S": "300", "LLM_ANSWERS": ":memory:", **(settings or {})}
+    if running := os.environ.get("BENCH_ENGINE_URL"):
+        async with service(running, card=card, settings=environment) as (url, _):
+            yield url
+        return
+    previous = os.environ.get("LLM_ENGINE_ARGS", "")
+    os.environ["LLM_ENGINE_ARGS"] = f"{previous} {engine_args}".strip()
+    local = LocalEngine(load_card(card), card_source=card, cache=default_cache(), on_restart=lambda: None)
+    try:
+        await local.start(timeout_s=REAL_START_LIMIT_S)
+        async with service(local.client.url, card=card, settings=environment) as (url, _):
+            yield url
+    except EngineStartError as error:
+        raise RuntimeError(str(error)) from None
+    finally:
+        await local.close()
+        os.environ["LLM_ENGINE_ARGS"] = previous
 
 
 async def _ready(url: str, child: subprocess.Popen[bytes], log: Path) -> None:
