@@ -9,7 +9,8 @@ from typing import Annotated, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 _Probability = Annotated[float, Field(ge=0, le=1, strict=False)]
-_Points = Annotated[tuple[tuple[_Probability, _Probability], ...], Field(min_length=1, strict=False)]
+_Point = Annotated[tuple[_Probability, _Probability], Field(strict=False)]  # TOML has lists
+_Points = Annotated[tuple[_Point, ...], Field(min_length=1, strict=False)]
 
 
 class Curve(BaseModel):

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Iterable, Iterator
-from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
-from functools import partial
-from typing import TypeVar
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 
 from service.errors import Overloaded
 
-T = TypeVar("T")
 SMOOTHING = 0.1  # weight of the newest request in the running mean of service times
 
 
@@ -87,36 +84,3 @@ class Gate:
                 place.set_result(None)  # in_flight stays as it is: the place changes hands
                 return
         self.in_flight -= 1
-
-
-async def side_by_side(
-    gate: Gate, jobs: Iterable[Callable[[], Coroutine[None, None, T]]], *, parallel: int
-) -> AsyncGenerator[T, None]:
-    """Run the jobs of one admitted request and yield their results as they come.
-
-    One runs on the place that the request holds (waiting for another could never end), up to `parallel` in
-    all while there are spare ones. Closing the generator cancels what runs; a job that raises ends it.
-    """
-    waiting = deque(jobs)
-    running: set[asyncio.Task[T]] = set()
-    try:
-        while waiting or running:
-            while waiting and len(running) < parallel:
-                place = ExitStack()
-                if running and not place.enter_context(gate.spare()):
-                    break
-                task = asyncio.create_task(waiting.popleft()())
-                # Not inside the task: one that is cancelled before its first step would keep the place.
-                task.add_done_callback(partial(_leave, place))
-                running.add(task)
-            done, running = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
-            for task in done:
-                yield task.result()
-    finally:
-        for task in running:
-            task.cancel()
-        await asyncio.gather(*running, return_exceptions=True)
-
-
-def _leave(place: ExitStack, _: asyncio.Task[T]) -> None:
-    place.close()

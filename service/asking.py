@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import time
 from collections.abc import AsyncGenerator, Generator, Sequence
 from contextlib import aclosing, contextmanager
 from functools import partial
-from typing import Any
-
-import orjson
 
 from models.card import Card, TaskSettings
-from models.prompts import Message, render, template_sha256
-from service.admission import side_by_side
+from models.prompts import Message, render
 from service.answers import Answers
 from service.call import Call
 from service.engine.base import Delta, Sampling
 from service.errors import EngineError
+from service.remembered import identity, is_worth_keeping, key_of, pack, unpack
+from service.spreading import side_by_side
 from service.tasks.base import Answer, Piece, Prompt, Token
 
 Outcome = tuple[int, Answer | EngineError]
@@ -76,10 +73,10 @@ class Asking:
         messages, sampling = self._messages(prompt), sampling_of(self.card, prompt)
         key = ""
         if prompt.remembered:
-            key = _key(self.identity(prompt.section), messages, sampling)
+            key = key_of(self.identity(prompt.section), messages, sampling)
             if known := self.answers.get([key]).get(key):
                 self.call.recalled += 1
-                return _unpack(known)
+                return unpack(known)
         texts: list[str] = []
         tokens: list[Token] = []
         finish = "stop"
@@ -89,8 +86,8 @@ class Asking:
                 tokens += _tokens(delta)
                 finish = delta.finish_reason or finish
         answer = Answer(text="".join(texts), finish=finish, tokens=tuple(tokens))
-        if key and answer.finish == "stop" and (prompt.schema is None or _is_json(answer.text)):
-            self.answers.put({key: _pack(answer)})
+        if key and is_worth_keeping(answer, sampling):
+            self.answers.put({key: pack(answer)})
         return answer
 
     async def spread(self, prompts: Sequence[Prompt]) -> AsyncGenerator[Outcome, None]:
@@ -141,18 +138,6 @@ class Asking:
                 self.call.engine_s += time.perf_counter() - self._busy_since
 
 
-def identity(card: Card, section: str) -> str:
-    """Return the hash of all that decides a card's answers but the fields: weights, prompt, sampling."""
-    settings = card.tasks[section]
-    return _sha256(
-        card.weights_sha256,
-        card.tokenizer_sha256,
-        card.chat_template,
-        settings.model_dump(),
-        template_sha256(*settings.template),
-    )
-
-
 def sampling_of(card: Card, prompt: Prompt) -> Sampling:
     """Translate a card's settings; a further attempt draws more freely, else it would repeat the first."""
     settings: TaskSettings = card.tasks[prompt.section]
@@ -176,32 +161,3 @@ def sampling_of(card: Card, prompt: Prompt) -> Sampling:
 
 def _tokens(delta: Delta) -> list[Token]:
     return [Token(text=drawn.token, logprob=drawn.logprob) for drawn in delta.logprobs]
-
-
-def _is_json(text: str) -> bool:
-    try:
-        orjson.loads(text)
-    except orjson.JSONDecodeError:
-        return False
-    return True
-
-
-def _key(identity: str, messages: Sequence[Message], sampling: Sampling) -> str:
-    bound = (sampling.json_schema, sampling.choice, sampling.logprobs, sampling.temperature)
-    return _sha256(identity, messages, bound, sampling.max_tokens)
-
-
-def _sha256(*parts: Any) -> str:
-    return hashlib.sha256(orjson.dumps(parts, option=orjson.OPT_SORT_KEYS)).hexdigest()
-
-
-def _pack(answer: Answer) -> bytes:
-    return orjson.dumps(
-        [answer.text, answer.finish, [[token.text, token.logprob] for token in answer.tokens]]
-    )
-
-
-def _unpack(data: bytes) -> Answer:
-    text, finish, tokens = orjson.loads(data)
-    drawn = tuple(Token(text=token, logprob=logprob) for token, logprob in tokens)
-    return Answer(text=text, finish=finish, tokens=drawn)

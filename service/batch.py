@@ -13,13 +13,13 @@ import orjson
 from fastapi import Request, Response
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from service.admission import side_by_side
 from service.call import AnyTask, Call, Done
 from service.errors import DeadlineExceeded, InvalidRequest, ServiceError
 from service.events import as_service_error, until_disconnect
 from service.intake import deadline_s, faults_of, pinned_version, read_body
 from service.runner import Runner
 from service.settings import Settings
+from service.spreading import side_by_side
 from service.tasks.base import TaskRequest, VersionName
 
 ITEMS_MAX = 256

@@ -19,7 +19,6 @@ from pydantic import ValidationError
 
 from models.card import Card, load_card
 from service.answers import Answers
-from service.asking import identity
 from service.bulk.feed import COLUMNS
 from service.bulk.ledger import Ledger, OutputError, describe_input
 from service.bulk.loop import Answer, Answered, bulk
@@ -30,6 +29,7 @@ from service.deployment import Deployment, DeploymentError, load_deployment
 from service.errors import InvalidRequest, ServiceError
 from service.intake import faults_of
 from service.product_models import NORMALIZER_VERSION
+from service.remembered import identity
 from service.runner import Runner
 from service.settings import Settings
 from service.tasks.extract_model import EXTRACT_MODEL

@@ -32,6 +32,7 @@ _MEASURE = re.compile(
     re.IGNORECASE,
 )
 _MEMORY = re.compile(r"\d{1,2}[/+]\d{2,4}")  # «8/256»
+_MEMORY_SIZE = re.compile(r"32|64|128|256|512|1024")
 _UNIT = re.compile(
     r"gb|tb|mb|гб|тб|мб|гиг[а-я]*|мм|см|кг|мл|вт|квт|w|mah|мач|дюйм[а-я]*|шт|руб[а-я.]*|hz|гц|inch"
 )
@@ -42,6 +43,7 @@ _FITS = re.compile(
     re.IGNORECASE,
 )
 _YEAR = re.compile(r"(?:19|20)\d\d")
+_PRINTED = re.compile(r"(?:принт|надпис|логотип|рисун|картин|аппликац)[а-я]*\s*$", re.IGNORECASE)
 _STORAGE = re.compile(
     r"\b(?:ssd|hdd|nvme|флешк|флэш|накопител|жестк[а-я]* диск|карт[а-я]* памяти|microsd|micro sd)"
 )
@@ -53,7 +55,7 @@ _SIZED = re.compile(r"р(?:аз|азм|азмер)?\.?\d{2,3}(?:[-/]\d{2,3})?")
 _SIZE = re.compile(r"\d{0,2}x{0,4}[sml]|xxs|\d{2}(?:[-/]\d{2,3})?|[34]\dр?")
 # Words that tell variants of one model apart: never a name without the words before them.
 _VARIANTS = re.compile(
-    "pro|max|mini|plus|lite|ultra|air|slim|se|fe|super|ti|про|макс|мини|плюс|лайт|ультра|эйр|слим"
+    "pro|max|mini|plus|lite|ultra|air|slim|se|fe|super|ti|petite|tall|curve|maternity|про|макс|мини|плюс|лайт|ультра|эйр|слим"
 )
 
 
@@ -88,7 +90,15 @@ def names(text: str, kind: Kind, *, strict: bool = False) -> list[Chain]:
 
     With `strict` a capital alone makes no name: in running text it stands before towns and breeds too.
     """
-    return list(_chains(text, _words(text, strict=strict), kind))
+    return list(_chains(text, _words(_without_prints(text), strict=strict), kind))
+
+
+def _without_prints(text: str) -> str:
+    """Blank out what is only printed on a thing: «с надписью "New York"»."""
+    for match in _QUOTED.finditer(text):
+        if _PRINTED.search(text[max(0, match.start() - 40) : match.start()]):
+            text = text[: match.start()] + " " * len(match[0]) + text[match.end() :]
+    return text
 
 
 def models(text: str, chains: Sequence[Chain]) -> Iterator[tuple[int, int]]:
@@ -97,7 +107,7 @@ def models(text: str, chains: Sequence[Chain]) -> Iterator[tuple[int, int]]:
     for chain in chains:
         for first, word in enumerate(chain):
             opens = word.naming or len(word.text) >= NUMBER_CHARS_MIN
-            opens = opens and not (first and _VARIANTS.fullmatch(word.text))
+            opens = opens and not (first and (is_variant(word.text) or _MEMORY_SIZE.fullmatch(word.text)))
             if not opens or _FITS.search(text[max(0, word.start - 40) : word.start]):
                 continue
             for last, following in zip_longest(chain[first : first + WORDS_MAX], chain[first + 1 :]):
@@ -113,7 +123,7 @@ def _goes_on(piece: str, following: _Word | None) -> bool:
     if following is None:
         return False
     number = _DIGIT.search(following.text) and not _YEAR.fullmatch(following.text)
-    return bool(_VARIANTS.fullmatch(following.text) or (number and not _DIGIT.search(piece)))
+    return bool(is_variant(following.text) or (number and not _DIGIT.search(piece)))
 
 
 def brands(text: str, chains: Sequence[Chain]) -> Iterator[tuple[int, int]]:
@@ -122,11 +132,16 @@ def brands(text: str, chains: Sequence[Chain]) -> Iterator[tuple[int, int]]:
         for first in range(len(chain)):
             for last in chain[first : first + BRAND_WORDS_MAX]:
                 piece = text[chain[first].start : last.end]
-                if not last.naming or _VARIANTS.fullmatch(chain[first].text):
+                if not last.naming or is_variant(chain[first].text):
                     break
                 unknown = implied_brand(piece) is None  # else a family: «iPhone»
                 if is_brand(piece) or (unknown and not _DIGIT.search(piece)):
                     yield chain[first].start, last.end
+
+
+def is_variant(word: str) -> bool:
+    """Tell a word that only tells variants of one model, or cuts of one garment, apart."""
+    return bool(_VARIANTS.fullmatch(word))
 
 
 @lru_cache(maxsize=2**15)
@@ -190,7 +205,7 @@ def _chains(text: str, words: Sequence[_Word], kind: Kind) -> Iterator[list[_Wor
         if chain and not _touch(text, chain[-1], word):
             yield chain
             chain = []
-        goes_on = chain and (word.number or kind.storage or _VARIANTS.fullmatch(word.text))
+        goes_on = chain and (word.number or kind.storage or is_variant(word.text))
         if not measured and (word.naming or goes_on):
             chain.append(word)
         elif chain:
@@ -212,6 +227,7 @@ def _is_measure(word: _Word, following: _Word | None, kind: Kind) -> bool:
 
 def _quoted(text: str) -> Iterator[tuple[int, int]]:
     for match in _QUOTED.finditer(text):
-        fits = _FITS.search(text[max(0, match.start() - 40) : match.start()])
+        before = text[max(0, match.start() - 40) : match.start()]
+        fits = _FITS.search(before) or _PRINTED.search(before)
         if _LETTER.search(match[1]) and len(match[1].split()) <= WORDS_MAX and not fits:
             yield match.span(1)

@@ -9,7 +9,7 @@ from typing import Literal
 
 from service.product_models import canonical_brand, implied_brand, model_key
 from service.tasks.candidates import Candidates, Place
-from service.tasks.names import BRAND_WORDS_MAX, is_brand
+from service.tasks.names import BRAND_WORDS_MAX, is_brand, is_variant
 
 Reason = Literal["not_stated", "ambiguous", "several_products"]
 TextAt = Callable[[Place], str]
@@ -52,7 +52,7 @@ def name_product(
     if brand_text is None or not is_brand(brand_text):  # a known series knows its maker better
         brand_text = _implied(places[0][0], found, text_at=text_at) or brand_text
     key = model_key(model, brand=brand_text, category=category)
-    if key is None or (brand_text and key == canonical_brand(brand_text)):
+    if key is None or is_variant(model.lower()) or (brand_text and key == canonical_brand(brand_text)):
         return Naming(brand=brand_text, reason="not_stated")
     if model.count("/") > 1:  # «iPhone 4S/5S/6/6+»
         return Naming(brand=brand_text, reason="several_products")

@@ -85,7 +85,7 @@ def real_service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealServi
     """Start the service; its engine is the default checkpoint on a real vLLM."""
     port = free_port()
     log = tmp_path_factory.mktemp("service") / "service.log"
-    environment = {**os.environ, "LLM_PORT": str(port), "LLM_LOG_FORMAT": "json"}
+    environment = {**os.environ, "LLM_PORT": str(port), "LLM_LOG_FORMAT": "json", "LLM_ANSWERS": ":memory:"}
     with log.open("wb") as file:
         process = subprocess.Popen(
             [sys.executable, "-m", "service", "serve"], cwd=ROOT, env=environment, stdout=file, stderr=file

@@ -36,16 +36,20 @@ def test_every_card_parses_and_has_its_prompts_and_templates(name: str) -> None:
         assert chat_template(card.chat_template)
 
 
+SECTIONS = {prompt.section for task in TASKS for prompt in task.prompts(task.example)}
+
+
 @pytest.mark.parametrize("path", [path for path in tracked() if path.match("*deployment*.toml")], ids=name_of)
 def test_every_deployment_parses_and_its_cards_serve_every_task(path: Path) -> None:
     cards = load_cards()
     for version in load_deployment(path).versions.values():
         assert version.card in cards, version.card
-        assert {task.name for task in TASKS} <= cards[version.card].tasks.keys()
+        assert cards[version.card].tasks.keys() >= SECTIONS
 
 
 def test_every_task_has_a_prompt() -> None:
-    assert {task.name for task in TASKS} <= prompt_versions().keys()
+    assert prompt_versions().keys() == SECTIONS
+    assert all(task.prompts(task.example) for task in TASKS), "an example has to warm the engine up"
 
 
 @pytest.mark.parametrize("lock", LOCKS, ids=lambda lock: lock.name)

@@ -9,7 +9,8 @@ from functools import partial
 
 import pytest
 
-from service.admission import Gate, side_by_side
+from service.admission import Gate
+from service.spreading import side_by_side
 from tests.service.live_service import becomes
 
 
