@@ -10,13 +10,14 @@ from fastapi import APIRouter, FastAPI, Request, Response
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from service.batch import ITEMS_MAX, BatchRequest, BatchResponse, batch_endpoint
+from service.batch import batch_endpoint
 from service.call import AnyTask, Call, Done
 from service.errors import ServiceError
 from service.events import ClientClosed, EventStream, as_service_error, note_outcome, until_disconnect
 from service.intake import deadline_s, pinned_version, read_body, wants_stream
 from service.runner import Runner
 from service.settings import Settings
+from service.shapes.batch import ITEMS_MAX, BatchRequest, BatchResponse
 from service.tasks import TASKS
 
 PROBLEM = "application/problem+json"

@@ -10,7 +10,6 @@ from typing import Any
 import orjson
 from fastapi import FastAPI, Request, Response
 from fastapi.openapi.utils import get_openapi
-from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
 from service.answers import Answers
@@ -22,19 +21,8 @@ from service.middleware import Edge
 from service.operations import add_operations
 from service.runner import Runner
 from service.settings import Settings
+from service.shapes.base import Problem
 from service.telemetry import Metrics
-
-
-class Problem(BaseModel):
-    """RFC 9457 problem details."""
-
-    type: str
-    title: str
-    status: int
-    detail: str
-    code: str
-    request_id: str
-    errors: list[dict[str, Any]] | None = None
 
 
 def create_app(

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from contextlib import aclosing
 from dataclasses import replace
 from functools import partial
-from typing import Any, Literal, cast
+from typing import Any, cast
 
 import orjson
 from fastapi import Request, Response
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import ValidationError
 
 from service.call import AnyTask, Call, Done
 from service.errors import DeadlineExceeded, InvalidRequest, ServiceError
@@ -19,37 +19,13 @@ from service.events import as_service_error, until_disconnect
 from service.intake import deadline_s, faults_of, pinned_version, read_body
 from service.runner import Runner
 from service.settings import Settings
+from service.shapes.base import TaskRequest
+from service.shapes.batch import BatchItem, BatchRequest, BatchResponse
 from service.spreading import side_by_side
-from service.tasks.base import TaskRequest, VersionName
 
-ITEMS_MAX = 256
 PRIORITY = 5  # at the engine: after interactive requests (0), before bulk (10)
 RESERVE_S = 0.25  # of the deadline, to write down what is finished
 MALFORMED = "the item does not match the contract, see errors"
-
-
-class BatchRequest(BaseModel):
-    """Items are checked one by one: a malformed one is answered with its own problem."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
-
-    items: list[Any] = Field(min_length=1, max_length=ITEMS_MAX)
-    model_version: VersionName | None = None
-
-
-class BatchItem(BaseModel):
-    """One answer; `result` is the task's own response, `problem` an RFC 9457 document."""
-
-    item_id: str | int | None
-    status: Literal["ok", "error"]
-    result: dict[str, Any] | None = None
-    problem: dict[str, Any] | None = None
-
-
-class BatchResponse(BaseModel):
-    """As many items as were asked, in their order."""
-
-    items: list[BatchItem]
 
 
 class Batch:

@@ -8,7 +8,8 @@ from typing import Any, TypeAlias
 from models.card import Card
 from service.admission import Gate
 from service.engine.base import Engine
-from service.tasks.base import Task, TaskRequest, TaskResponse
+from service.shapes.base import TaskRequest, TaskResponse
+from service.tasks.base import Task
 
 AnyTask: TypeAlias = Task[Any, Any]
 

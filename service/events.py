@@ -59,13 +59,8 @@ class EventStream(Response):
     media_type = "text/event-stream"
 
     def __init__(self, runner: Runner, call: Call) -> None:
-        super().__init__(
-            headers={
-                "Cache-Control": "no-cache",
-                "X-Accel-Buffering": "no",
-                "X-Model-Version": call.version.name,
-            }
-        )
+        headers = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
+        super().__init__(headers={**headers, "X-Model-Version": call.version.name})
         del self.headers["content-length"]
         self.runner = runner
         self.call = call

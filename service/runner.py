@@ -16,7 +16,7 @@ from service.answers import Answers
 from service.asking import Asking
 from service.call import AnyTask, Call, Done, Sentence, Version
 from service.errors import DeadlineExceeded, Draining, ServiceError, UnknownModelVersion
-from service.tasks.base import TaskRequest, TaskResponse, Usage
+from service.shapes.base import TaskRequest, TaskResponse, Usage
 from service.telemetry import Metrics
 
 log = structlog.get_logger(__name__)

@@ -17,7 +17,7 @@ from service.bulk.ledger import OutputError
 from service.bulk.offline import OF_THE_MOMENT, BulkOptions, run_bulk
 from service.bulk.rows import read_rows
 from service.settings import Settings
-from service.tasks.extract_model import ExtractModelResponse
+from service.shapes.extract_model import ExtractModelResponse
 
 LOOKED_AT: Final = 100  # rows that may tell whether they are answers already
 MEMBERS_SHOWN: Final = 20  # of one group; JSON has all
@@ -68,9 +68,8 @@ def _answered(source: Path) -> bool:
 
 
 def _is_answer(result: Any) -> bool:
-    return (
-        isinstance(result, dict) and ExtractModelResponse.model_fields.keys() - result.keys() <= OF_THE_MOMENT
-    )
+    wanted = ExtractModelResponse.model_fields.keys() - OF_THE_MOMENT
+    return isinstance(result, dict) and wanted <= result.keys()
 
 
 @contextmanager

@@ -4,57 +4,12 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, Generic, Protocol, TypeVar
-
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+from typing import Any, Generic, Protocol, TypeVar
 
 from models.card import Card
 from service.answers import Answers
 from service.errors import EngineError
-
-
-def _not_blank(text: str) -> str:
-    if not text.strip():
-        raise ValueError("must not be blank")
-    return text
-
-
-NotBlank = AfterValidator(_not_blank)
-VersionName = Annotated[str, StringConstraints(min_length=1, max_length=100)]
-UnitId = Annotated[str, StringConstraints(min_length=1, max_length=200)]
-
-
-class TaskRequest(BaseModel):
-    """Fields that every request shares; unknown fields are refused."""
-
-    # strict: "1000" is no number and "yes" no boolean; a caller learns of it here, not from odd answers
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
-
-    model_version: VersionName | None = Field(default=None, description="Serve exactly this version.")
-
-
-class Usage(BaseModel):
-    """Tokens as the engine counted them, over all attempts of the request."""
-
-    prompt_tokens: int
-    completion_tokens: int
-
-
-class Experiment(BaseModel):
-    """The experiment that chose the version."""
-
-    id: str
-    arm: str
-
-
-class TaskResponse(BaseModel):
-    """Fields that every answer shares."""
-
-    id: str = Field(description="Of this generation; the key for feedback.")
-    model_version: str
-    experiment: Experiment | None = None
-    usage: Usage
-    timings_ms: dict[str, float] = Field(description="queue, first_sentence, engine, total")
+from service.shapes.base import TaskRequest, TaskResponse
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,56 +5,28 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import AsyncGenerator, Mapping
-from typing import Annotated, Any, Literal
+from typing import Any
 
-from pydantic import BaseModel, Field, StringConstraints, ValidationError
+from pydantic import BaseModel, ValidationError
 
 from service.errors import EngineAborted
 from service.labels import told_params
 from service.product_models import NORMALIZER_VERSION
-from service.tasks.base import Answer, Model, Prompt, Task, TaskRequest, TaskResponse, UnitId
+from service.shapes.extract_model import (
+    Evidence,
+    ExtractModelItem,
+    ExtractModelRequest,
+    ExtractModelResponse,
+)
+from service.tasks.base import Answer, Model, Prompt, Task
 from service.tasks.candidates import READ_CHARS, Candidates, Place, candidates
 from service.tasks.names import is_brand
-from service.tasks.naming import Naming, Reason, name_product
+from service.tasks.naming import Naming, name_product
 
 MODELS_ASKED = 2  # more than one is a sign of several products
 EVIDENCE_MAX = 3
 _FIRST = re.compile(r'"models":(\[(?:\]|"(?:[^"\\]|\\.)*"?))')
 _CUT = re.compile(r',?(?:"(?:[^"\\]|\\.)*)?$')  # the unfinished last string of a list
-
-
-class ExtractModelRequest(TaskRequest):
-    """A listing; what is empty may be left out."""
-
-    title: Annotated[str, StringConstraints(max_length=500)] = ""
-    description: Annotated[str, StringConstraints(max_length=20_000)] | None = None
-    category: Annotated[str, StringConstraints(max_length=200)] | None = None
-    params: dict[
-        Annotated[str, StringConstraints(max_length=100)], Annotated[str, StringConstraints(max_length=2000)]
-    ] = Field(default_factory=dict, max_length=100)
-    seller_id: UnitId | None = None
-
-
-class Evidence(BaseModel):
-    """Where the model stands: offsets in code points, in the value of `param` where the field is params."""
-
-    field: Literal["title", "description", "params"]
-    start: int
-    end: int
-    text: str
-    param: str | None = None
-
-
-class ExtractModelResponse(TaskResponse):
-    """The model, or null and why."""
-
-    model: str | None = Field(description="Exactly as it stands in the listing.")
-    brand: str | None = Field(description="As it stands in the listing, or implied by the model's family.")
-    model_key: str | None = Field(description="Equal for two spellings of one model.")
-    confidence: float = Field(ge=0, le=1, description="Probability that the answer is right, calibrated.")
-    evidence: list[Evidence]
-    reason: Reason | None = Field(description="Why there is no model.")
-    normalizer_version: str
 
 
 def prompts(request: ExtractModelRequest) -> tuple[Prompt, ...]:
@@ -189,12 +161,6 @@ def _text(request: ExtractModelRequest, place: Place) -> str:
     if place.field == "title":
         return request.title
     return request.params[place.param or ""] if place.field == "params" else request.description or ""
-
-
-class ExtractModelItem(ExtractModelRequest):
-    """A listing of a batch; `item_id` comes back with its answer."""
-
-    item_id: Annotated[str, StringConstraints(min_length=1, max_length=200)] | int
 
 
 EXTRACT_MODEL: Task[ExtractModelRequest, ExtractModelResponse] = Task(

@@ -5,17 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
 
 from service.product_models import canonical_brand, implied_brand, model_key
+from service.shapes.extract_model import Reason
 from service.tasks.candidates import Candidates, Place
 from service.tasks.names import BRAND_WORDS_MAX, is_brand, is_variant
 
-Reason = Literal["not_stated", "ambiguous", "several_products"]
 TextAt = Callable[[Place], str]
 
 ABBREVIATION_CHARS = 3  # BMW, LG, JBL
-
 _BOTH = re.compile(r"\b(?:и|плюс|and|а также)\b|[,;+&\n|]")
 _BLANK = re.compile(r"\s+")
 _EITHER = re.compile(r"\b(?:или|либо|не помню|не знаю|вроде|or)\b")

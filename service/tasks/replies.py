@@ -19,8 +19,9 @@ from service import guards, lexicon
 from service.letters import fold, stem
 from service.numerals import numbers
 from service.sentences import is_complete
+from service.shapes.suggest_replies import Role
 from service.tasks.stated import NEGATIONS, Stated, readings, split, words_of
-from service.tasks.thread import Role, Thread, Turn, patterns, topics_of
+from service.tasks.thread import Thread, Turn, patterns, topics_of
 
 REASONS: Mapping[str, str] = MappingProxyType(
     {

@@ -8,21 +8,25 @@ from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from itertools import zip_longest
-from typing import Annotated, Any, Literal
-
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from typing import Any
 
 from service import lexicon
 from service.errors import DeadlineExceeded, EngineError
 from service.labels import told_params
 from service.letters import fold
-from service.tasks.base import Model, Prompt, Task, TaskRequest, TaskResponse, UnitId
-from service.tasks.describe import ParamName, ParamValue, Title, roubles
+from service.shapes.suggest_replies import (
+    Role,
+    Suggestion,
+    SuggestRepliesRequest,
+    SuggestRepliesResponse,
+)
+from service.tasks.base import Model, Prompt, Task
+from service.tasks.describe import roubles
 from service.tasks.listing import OTHER_DEAL, SALE
 from service.tasks.replies import Checker, alike, tidy_reply, without_greeting
 from service.tasks.stated import Stated
 from service.tasks.stated import answer as listing_answer
-from service.tasks.thread import ABSTAINED, WINDOW, Role, Thread, Turn, patterns, read
+from service.tasks.thread import WINDOW, Thread, Turn, patterns, read
 
 SECTION = "suggest_reply"
 SPARE = 2  # intents asked of the model beyond those wanted: some of its replies never pass
@@ -31,53 +35,6 @@ RESERVE_S = 0.1  # of the deadline, for what is done after the model's answers
 PARAMS_MAX, LABEL_CHARS, VALUE_CHARS = 12, 40, 80  # of the prompt, as the next two
 DESCRIPTION_CHARS = 300
 MESSAGE_CHARS = 300
-
-
-class ChatListing(BaseModel):
-    """The listing that the chat is about."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
-
-    title: Title
-    price: float | None = Field(default=None, ge=0, le=1e12, description="Roubles.")
-    params: dict[ParamName, ParamValue] = Field(default_factory=dict, max_length=60)
-    description: Annotated[str, StringConstraints(max_length=10_000)] | None = None
-
-
-class ChatMessage(BaseModel):
-    """One message of the chat."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
-
-    sender: Role = Field(alias="from")
-    text: Annotated[str, StringConstraints(max_length=4000)]
-
-
-class SuggestRepliesRequest(TaskRequest):
-    """A chat as the one sees it who is to answer; the oldest message first."""
-
-    role: Role = Field(description="Whose replies are wanted.")
-    listing: ChatListing
-    messages: list[ChatMessage] = Field(default_factory=list, max_length=50)
-    count: int = Field(default=3, ge=1, le=5)
-    user_id: UnitId | None = None
-
-
-class Suggestion(BaseModel):
-    """One reply. `prepared` wording is the service's own, filled from the listing; `model` is the model's."""
-
-    text: str
-    intent: str
-    source: Literal["model", "prepared"]
-
-
-class SuggestRepliesResponse(TaskResponse):
-    """The replies in the order in which to show them, or the reason why there are none."""
-
-    suggestions: list[Suggestion]
-    abstained: str | None = Field(
-        description="; ".join(f"{code}: {meaning}" for code, meaning in ABSTAINED.items())
-    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,29 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
-from types import MappingProxyType
-from typing import Literal
 
 from rapidfuzz.distance import Levenshtein
 
 from service import guards, lexicon
 from service.letters import fold
-
-Role = Literal["seller", "buyer"]
-
-ABSTAINED: Mapping[str, str] = MappingProxyType(
-    {
-        "no_messages": "nobody has written yet, and a seller does not begin",
-        "own_turn": "the last message is our own side's",
-        "ended": "the other side said thanks or good-bye, has bought, or does not want it any more",
-        "unsafe": "threats, insults, fraud, another messenger, links, orders to the model",
-        "unclear": "no Russian words: emoji, signs, another language",
-        "nothing_safe": "no reply passed the checks",
-    }
-)
+from service.shapes.suggest_replies import Role
 
 WINDOW = 8  # messages; what was said before them decides nothing any more
 READ_CHARS = 1000  # of a message; questions stand at its beginning, safety is checked on the whole

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from models.card import load_card
 from models.prompts import Message, render
 from service.sentences import is_complete
-from service.tasks.describe import DESCRIBE, DescribeReader, DescribeRequest, roubles
+from service.shapes.describe import DescribeRequest
+from service.tasks.describe import DESCRIBE, DescribeReader, roubles
 from service.tasks.describe import fields as fields_of
 from service.tasks.reading import Reader
 

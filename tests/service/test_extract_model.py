@@ -19,15 +19,10 @@ from service.engine.fake import FakeEngine, Script
 from service.errors import EngineAborted
 from service.runner import Runner
 from service.settings import Settings
+from service.shapes.extract_model import ExtractModelRequest
 from service.tasks.base import Answer, Token
 from service.tasks.candidates import candidates
-from service.tasks.extract_model import (
-    EXTRACT_MODEL,
-    ExtractModelRequest,
-    chosen_of,
-    probability_of,
-    schema,
-)
+from service.tasks.extract_model import EXTRACT_MODEL, chosen_of, probability_of, schema
 from service.telemetry import Metrics
 from tests.service.live_service import versions
 

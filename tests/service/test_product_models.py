@@ -13,13 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from service import model_words
-from service.product_models import (
-    NORMALIZER_VERSION,
-    canonical_brand,
-    implied_brand,
-    model_key,
-    same_model,
-)
+from service.product_models import NORMALIZER_VERSION, canonical_brand, implied_brand, model_key, same_model
 from tests.bench.keys import judge, splits
 
 LISTS = tomllib.loads(resources.files("service").joinpath("product_models.toml").read_text(encoding="utf-8"))

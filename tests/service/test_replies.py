@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 
 from service import guards, lexicon
+from service.shapes.suggest_replies import Role
 from service.tasks.replies import REASONS, Checker, act_of, alike, tidy_reply, without_greeting
 from service.tasks.stated import Stated, answer
-from service.tasks.thread import Role, Turn, read
+from service.tasks.thread import Turn, read
 
 ALL = lexicon.read("replies.toml")
 LISTING: dict[str, Any] = {

@@ -16,9 +16,10 @@ from service.engine.fake import FakeEngine, Script
 from service.errors import DeadlineExceeded, Draining, ServiceError, UnknownModelVersion
 from service.runner import Runner
 from service.settings import Settings
+from service.shapes.describe import DescribeRequest
 from service.tasks import TASKS
 from service.tasks.base import Prompt
-from service.tasks.describe import DESCRIBE, DescribeRequest
+from service.tasks.describe import DESCRIBE
 from service.telemetry import Metrics
 from tests.service.live_service import CARD, LISTING, SENTENCES, SILENT, TEXT, versions
 

@@ -25,15 +25,9 @@ from service.asking import Asking
 from service.call import Call, Version
 from service.engine.fake import FakeEngine, Script
 from service.errors import DeadlineExceeded, EngineDown, EngineError
+from service.shapes.suggest_replies import SuggestRepliesRequest, SuggestRepliesResponse
 from service.tasks.replies import alike
-from service.tasks.suggest_replies import (
-    SECTION,
-    SUGGEST_REPLIES,
-    SuggestRepliesRequest,
-    SuggestRepliesResponse,
-    fields,
-    prompts,
-)
+from service.tasks.suggest_replies import SECTION, SUGGEST_REPLIES, fields, prompts
 
 SETTINGS = TaskSettings(prompt="suggest_reply.v1", max_tokens=32, stop=("\n",))
 CARD = load_card("gemma3-270m")

@@ -18,8 +18,9 @@ from service.engine.fake import FakeEngine, Script
 from service.errors import EngineDown
 from service.runner import Runner
 from service.settings import Settings
+from service.shapes.summarize_reviews import SummarizeReviewsRequest
 from service.tasks.review_summary import NOTHING_COMMON, SummaryReader, plural, prompts
-from service.tasks.summarize_reviews import SUMMARIZE_REVIEWS, SummarizeReviewsRequest
+from service.tasks.summarize_reviews import SUMMARIZE_REVIEWS
 from service.tasks.topics import Topic, Topics
 from service.telemetry import Metrics
 from tests.service.live_service import versions

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.tasks.thread import ABSTAINED, Role, Thread, Turn, read
+from service.shapes.suggest_replies import ABSTAINED, Role
+from service.tasks.thread import Thread, Turn, read
 
 
 def chat(*texts: str, role: Role = "seller") -> Thread:
