@@ -50,15 +50,15 @@ def clean(text: str) -> str:
     Spaces are single and newlines at most double; cleaning twice changes nothing. No input can put a
     special token together from what is left of others.
     """
-    text = _visible(str.__str__(text))
+    text = visible(str.__str__(text))
     if not _OPENING.search(text):
         return text
     for _ in range(_PASSES):
-        kept = _visible(_without_special_tokens(text))
+        kept = visible(_without_special_tokens(text))
         if kept == text:
             return text
         text = kept
-    return _visible(_BRACKETS.sub(" ", text))  # nested on purpose: not worth a quadratic number of passes
+    return visible(_BRACKETS.sub(" ", text))  # nested on purpose: not worth a quadratic number of passes
 
 
 def oneline(value: object) -> str:
@@ -66,7 +66,8 @@ def oneline(value: object) -> str:
     return " ".join(str(value).split())
 
 
-def _visible(text: str) -> str:
+def visible(text: str) -> str:
+    """Return the text without characters that draw nothing or turn it round; blanks are single."""
     if not text.isprintable() or _BLANK.search(text):
         text = text.replace("\r\n", "\n").translate(_CHARACTERS)
     text = unicodedata.normalize("NFC", text)

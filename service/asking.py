@@ -48,8 +48,8 @@ class Asking:
         return self.call.deadline - asyncio.get_running_loop().time()
 
     def example_answers(self, prompt: Prompt) -> list[str]:
-        """Return the finished answers that stand in the prompt as examples."""
-        return [turn["content"] for turn in self._messages(prompt) if turn["role"] == "assistant"]
+        """Return what stands in the prompt besides the questions: the instruction, the examples' answers."""
+        return [turn["content"] for turn in self._messages(prompt) if turn["role"] != "user"]
 
     def held_back(self, reason: str) -> None:
         """Count a piece of the model's text that is not shown."""

@@ -11,6 +11,7 @@ from service.shapes.describe import DescribeRequest, DescribeResponse
 from service.tasks.base import Model, Prompt, Task
 from service.tasks.description import DescriptionReader
 from service.tasks.listing import Listing
+from service.tasks.orders import masked, masked_params
 from service.tasks.reading import read
 
 CHARS_PER_TOKEN_MIN = 2.0  # of the worst tokenizer met on Russian listings (Mistral v0.1: 2.1)
@@ -36,8 +37,20 @@ def roubles(price: float | None) -> str:
     return f"{price:,.2f}".removesuffix(".00").replace(",", " ").replace(".", ",") + " ₽"
 
 
+def heard(request: DescribeRequest) -> DescribeRequest:
+    """Return the request without what gives the model orders: neither it nor the checks read that."""
+    return request.model_copy(
+        update={
+            "title": masked(request.title),
+            "category": masked(request.category or ""),
+            "params": masked_params(request.params),
+        }
+    )
+
+
 def prompts(request: DescribeRequest) -> tuple[Prompt, ...]:
     """Return the one question, with no more tokens than `max_chars` can hold."""
+    request = heard(request)
     share = 0.5 if request.tone == "concise" else 1.0
     enough = int(share * request.max_chars / CHARS_PER_TOKEN_MIN) + 16
     return (Prompt(section="describe", fields=fields(request), max_tokens=enough),)
@@ -68,6 +81,7 @@ class DescribeReader(DescriptionReader):
 
 async def answer(request: DescribeRequest, model: Model) -> AsyncGenerator[str | Mapping[str, Any], None]:
     """Yield the description's sentences, then the response's own fields."""
+    request = heard(request)
     (prompt,) = prompts(request)
     examples = model.example_answers(prompt)
     reading = read(model, prompt, reader_of=lambda: DescribeReader(request, examples=examples))

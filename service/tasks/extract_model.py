@@ -9,6 +9,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
+from service import guards
 from service.errors import EngineAborted
 from service.labels import told_params
 from service.product_models import NORMALIZER_VERSION
@@ -20,8 +21,10 @@ from service.shapes.extract_model import (
 )
 from service.tasks.base import Answer, Model, Prompt, Task
 from service.tasks.candidates import READ_CHARS, Candidates, Place, candidates
+from service.tasks.listing import NEVER_COPIED
 from service.tasks.names import is_brand
 from service.tasks.naming import Naming, name_product
+from service.tasks.orders import masked, masked_params
 
 MODELS_ASKED = 2  # more than one is a sign of several products
 EVIDENCE_MAX = 3
@@ -29,8 +32,22 @@ _FIRST = re.compile(r'"models":(\[(?:\]|"(?:[^"\\]|\\.)*"?))')
 _CUT = re.compile(r',?(?:"(?:[^"\\]|\\.)*)?$')  # the unfinished last string of a list
 
 
+def heard(request: ExtractModelRequest) -> ExtractModelRequest:
+    """Return the request with blanks in place of orders to the model; offsets stay."""
+    read = (request.description or "")[:READ_CHARS]
+    return request.model_copy(
+        update={
+            "title": masked(request.title),
+            "category": masked(request.category or ""),
+            "params": masked_params(request.params),
+            "description": masked(read),
+        }
+    )
+
+
 def prompts(request: ExtractModelRequest) -> tuple[Prompt, ...]:
     """Return the one question, or none for a listing in which nothing looks like a name."""
+    request = heard(request)
     found = _candidates(request)
     return (_prompt(request, found),) if found.models else ()
 
@@ -74,6 +91,7 @@ def schema(found: Candidates) -> dict[str, Any]:
 
 async def answer(request: ExtractModelRequest, model: Model) -> AsyncGenerator[str | Mapping[str, Any], None]:
     """Yield the response's own fields."""
+    request = heard(request)
     found = _candidates(request)
     if not found.models:
         known = next((name for name in found.brands if is_brand(name)), None)
@@ -90,7 +108,16 @@ async def answer(request: ExtractModelRequest, model: Model) -> AsyncGenerator[s
         category=request.category,
         text_at=lambda place: _text(request, place)[place.start : place.end],
     )
+    if not all(map(_fit, (naming.model, naming.brand))):
+        model.held_back("unfit")
+        naming = Naming(reason="not_stated")
     yield _told(request, naming, score=probability_of(drawn), model=model)
+
+
+def _fit(text: str | None) -> bool:
+    """Tell a name from a contact, an obscenity, markup; a part number may look like a telephone's."""
+    reason = guards.find(text or "") or ""
+    return reason == "contact_phone" or not reason.startswith(NEVER_COPIED)
 
 
 class Chosen(BaseModel):

@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from models.cleaning import visible
 from service import guards
 from service.grounding import Fact, Facts
 from service.labels import told_params
@@ -18,7 +19,8 @@ SALE = re.compile(r"\b(?:прода|распрода)")
 OTHER_DEAL = re.compile(
     r"\b(?:купл[юа]|купим|скупк|сда[мюё]|сдаем|сдается|аренд|сним[уе]|ищу|ищем|услуг|ваканс|резюме)"
 )
-NEVER_SHOWN = ("contact_", "prohibited")  # prefixes of the reasons that hold for the seller's own words too
+NEVER_SHOWN = ("contact_", "prohibited")  # prefixes of the reasons that hold for people's own words too
+NEVER_COPIED = (*NEVER_SHOWN, "prompt_leftover")  # markup in a quote is data, in a text of ours it is not
 NOTHING_TO_SAY = "Подробности можно уточнить у продавца в сообщениях."
 
 
@@ -92,7 +94,7 @@ def fallback(listing: Listing, *, max_chars: int) -> list[str]:
     room = max_chars
     for part in (listing.title, listing.category, *told, *price):
         sentence = tidy(part)
-        if len(sentence) < 2 or (guards.find(sentence) or "").startswith(NEVER_SHOWN):
+        if len(sentence) < 2 or (guards.find(sentence) or "").startswith(NEVER_COPIED):
             continue
         needed = len(sentence) + bool(sentences)
         if needed <= room:
@@ -103,7 +105,7 @@ def fallback(listing: Listing, *, max_chars: int) -> list[str]:
 
 def tidy(sentence: str) -> str:
     """Begin with a capital, end with a mark."""
-    sentence = " ".join(sentence.split())
+    sentence = " ".join(visible(sentence).split())
     if sentence[:1].islower() and not re.match(r"[a-z]+[A-Z]", sentence):  # iPhone stays as it is
         sentence = sentence[0].upper() + sentence[1:]
     return sentence if is_complete(sentence) else sentence.rstrip(" ,;:-–—") + "."

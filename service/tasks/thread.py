@@ -132,6 +132,12 @@ def is_unsafe(texts: Iterable[str], *, kinds: Sequence[str] | None = None) -> bo
     return False
 
 
+@cache
+def orders() -> tuple[re.Pattern[str], ...]:
+    """Return the expressions of orders to a model, over folded lower-case text."""
+    return patterns("unsafe")["injection"], _marks()
+
+
 def _waiting(turns: Sequence[Turn]) -> list[str]:
     """Return the texts of the other side since our own last message."""
     texts: list[str] = []
