@@ -14,7 +14,7 @@ _Points = Annotated[tuple[_Point, ...], Field(min_length=1, strict=False)]
 
 
 class Curve(BaseModel):
-    """A non-decreasing curve through (raw probability, share that was right), as isotonic regression gives it."""
+    """A rising curve through (raw probability, share that was right), as isotonic regression gives it."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 

@@ -183,6 +183,8 @@ class Runner:
             metrics.finishes.labels(*labels, call.finish).inc()
         if call.attempts:
             metrics.attempts.labels(*labels).inc(call.attempts)
+        if call.recalled:
+            metrics.recalled.labels(*labels).inc(call.recalled)
         for reason in call.removed:
             metrics.drops.labels(*labels, reason).inc()
 

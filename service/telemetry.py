@@ -41,6 +41,7 @@ class Metrics:
         self.drops = counter("llm_guard_drops_total", "Sentences held back.", *BY_VERSION, "reason")
         self.finishes = counter("llm_finish_total", "How answers ended.", *BY_VERSION, "finish")
         self.attempts = counter("llm_useless_attempts_total", "Attempts of no use.", *BY_VERSION)
+        self.recalled = counter("llm_recalled_total", "Questions answered from the store.", *BY_VERSION)
         self.engine_up = gauge("llm_engine_up", "1 while the canary answers.", "model_version")
         self.canary_age = gauge("llm_engine_canary_age_seconds", "Since the last canary.", "model_version")
         self.engine_restarts = counter("llm_engine_restarts_total", "Local restarts.", "model_version")
@@ -104,11 +105,8 @@ def _safe_exception(_: object, __: str, event: MutableMapping[str, Any]) -> Muta
     info = event.pop("exc_info", None)
     if not info:
         return event
-    error = (
-        info
-        if isinstance(info, BaseException)
-        else (info[1] if isinstance(info, tuple) else sys.exc_info()[1])
-    )
+    kept = info[1] if isinstance(info, tuple) else sys.exc_info()[1]
+    error = info if isinstance(info, BaseException) else kept
     if error is not None:
         frames: list[str] = []
         trace = error.__traceback__
