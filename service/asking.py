@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Generator, Sequence
+from collections.abc import AsyncGenerator, Generator, Mapping, Sequence
 from contextlib import aclosing, contextmanager
 from functools import partial
+from typing import Any
 
 from models.card import Card, TaskSettings
 from models.prompts import Message, render
@@ -28,6 +29,7 @@ class Asking:
         self.call = call
         self.answers = answers
         self._parallel = parallel
+        self._rendered: tuple[str, Mapping[str, Any], list[Message]] = ("", {}, [])
         self._num_asked = self._num_running = 0
         self._busy_since = 0.0
 
@@ -60,7 +62,12 @@ class Asking:
         self.call.attempts += 1
 
     def _messages(self, prompt: Prompt) -> list[Message]:
-        return render(*self.card.tasks[prompt.section].template, prompt.fields)
+        """Render a prompt; once for its examples, its question and a second attempt (the same fields)."""
+        section, fields, messages = self._rendered
+        if section != prompt.section or fields is not prompt.fields:
+            messages = render(*self.card.tasks[prompt.section].template, prompt.fields)
+            self._rendered = (prompt.section, prompt.fields, messages)
+        return messages
 
     async def stream(self, prompt: Prompt) -> AsyncGenerator[Piece, None]:
         """Draw an answer piece by piece."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 import random
 import time
 from collections import deque
@@ -17,6 +16,7 @@ import structlog
 from service.answers import AnswersError
 from service.bulk.feed import id_of, read_listing
 from service.bulk.ledger import Ledger, OutputError
+from service.bulk.places import GaveWay, Load, Places
 from service.bulk.rows import InputError, Row, RowFault, Rows
 from service.errors import EngineError, EngineRejected, ServiceError
 
@@ -56,30 +56,34 @@ async def bulk(
     seen: Seen,
     in_flight: int = 32,
     patience_s: float = PATIENCE_S,
+    load: Load | None = None,
 ) -> None:
     """Answer the rows that follow the ledger's last one; `seen` is told of each, True if no engine was asked.
 
     A row that cannot be answered becomes a problem in the ledger. Trouble that passes (429, 503, 504) is no
     row's fault: the row is tried again, after pauses that grow, until nothing was answered for `patience_s`.
-    However this ends, what was answered up to the first unanswered row is written.
+    However this ends, what was answered up to the first unanswered row is written. With the engine's `load`
+    the rows give way to whoever else asks it.
 
     Raises:
         EngineGone, AnswersError, InputError, OutputError: the run can go on later.
 
     """
-    work = _Work(answer, in_flight=in_flight, patience_s=patience_s)
+    places = Places(in_flight, load=load)
+    work = _Work(answer, places=places, patience_s=patience_s)
     queue = _Queue(ledger, seen)
     broken: InputError | None = None
     try:
-        try:
-            for number, row in rows:
-                queue.pending.append(work.begin(number, row))
-                await queue.shorten(READ_AHEAD * in_flight)
-                if number % TURN_ROWS == 0:
-                    await asyncio.sleep(0)
-        except InputError as error:
-            broken = error  # the rows before it are good
-        await queue.shorten(0)
+        async with places.watched():
+            try:
+                for number, row in rows:
+                    queue.pending.append(work.begin(number, row))
+                    await queue.shorten(READ_AHEAD * in_flight)
+                    if number % TURN_ROWS == 0:
+                        await asyncio.sleep(0)
+            except InputError as error:
+                broken = error  # the rows before it are good
+            await queue.shorten(0)
     except OutputError:
         raise
     except BaseException:
@@ -150,9 +154,9 @@ class _Queue:
 class _Work:
     """The rows in flight: as many as allowed, equal ones once, tried again while the engine is in trouble."""
 
-    def __init__(self, answer: Answer, *, in_flight: int, patience_s: float) -> None:
+    def __init__(self, answer: Answer, *, places: Places, patience_s: float) -> None:
         self._answer = answer
-        self._places = asyncio.Semaphore(in_flight)
+        self._places = places
         self._patience_s = patience_s
         self._running: dict[bytes, asyncio.Task[Answered | Problem]] = {}
         self._trouble_since: float | None = None
@@ -182,15 +186,19 @@ class _Work:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _outcome(self, fields: dict[str, Any]) -> Answered | Problem:
-        for attempt in itertools.count(1):
+        attempt = 1
+        while True:
             try:
-                async with self._places:
+                async with self._places.hold():
                     answered = await self._answer(fields)
+            except GaveWay:
+                continue
             except ServiceError as error:
                 if not _may_pass(error, attempt):
                     return _problem(error)
                 self._note_trouble(error)
                 await asyncio.sleep(_pause_s(attempt))
+                attempt += 1
             except AnswersError:
                 raise
             except Exception as error:
@@ -198,7 +206,6 @@ class _Work:
             else:
                 self._note_answer()
                 return answered
-        raise AssertionError("unreachable")
 
     def _note_trouble(self, error: ServiceError) -> None:
         now = time.monotonic()

@@ -22,6 +22,7 @@ from service.answers import Answers
 from service.bulk.feed import COLUMNS
 from service.bulk.ledger import Ledger, OutputError, describe_input
 from service.bulk.loop import Answer, Answered, bulk
+from service.bulk.places import Load
 from service.bulk.progress import Progress
 from service.bulk.rows import check_input, count_rows, read_rows
 from service.call import AnyTask, Done, Version
@@ -86,7 +87,7 @@ async def run_bulk(options: BulkOptions, settings: Settings) -> None:
             if ledger.totals.rows < total:
                 rows = read_rows(options.source, columns=COLUMNS, start=ledger.totals.rows)
                 rows = itertools.islice(rows, total - ledger.totals.rows)
-                async with _answering(deployment, task, options.in_flight, settings) as answer:
+                async with _answering(deployment, task, options.in_flight, settings) as (answer, load):
                     with progress:
                         await bulk(
                             rows,
@@ -94,6 +95,7 @@ async def run_bulk(options: BulkOptions, settings: Settings) -> None:
                             ledger=ledger,
                             seen=progress.seen,
                             in_flight=options.in_flight,
+                            load=load,
                         )
         except BaseException:
             done = f"{ledger.totals.rows:,} of {total:,} rows are done"
@@ -134,16 +136,15 @@ async def _total(options: BulkOptions) -> int:
 @asynccontextmanager
 async def _answering(
     deployment: Deployment, task: AnyTask, in_flight: int, settings: Settings
-) -> AsyncIterator[Answer]:
-    """Bring the engines up, yield what answers one row, take them down."""
+) -> AsyncIterator[tuple[Answer, Load]]:
+    """Bring the engines up, yield what answers one row and what tells their load, take them down."""
     settings = settings.model_copy(update={"max_in_flight": in_flight, "max_queue": in_flight})
     metrics = Metrics()
     with _store(settings) as answers:
         versions: dict[str, Version] = await bring_up(deployment, settings=settings, metrics=metrics)
         try:
-            yield _answer(
-                Runner(versions, default=deployment.default, metrics=metrics, answers=answers), task
-            )
+            runner = Runner(versions, default=deployment.default, metrics=metrics, answers=answers)
+            yield _answer(runner, task), versions[deployment.default].engine.load
         finally:
             for version in versions.values():
                 await version.engine.close()

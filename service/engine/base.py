@@ -84,6 +84,10 @@ class Engine(Protocol):
         """Answer one token, or raise an `EngineError`: a live process that cannot answer is not healthy."""
         ...
 
+    async def load(self) -> int | None:
+        """Return how many requests of anybody run or wait; None if it does not tell. Raises `EngineError`."""
+        ...
+
     async def close(self) -> None:
         """Release connections and processes."""
         ...

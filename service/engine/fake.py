@@ -145,6 +145,10 @@ class FakeEngine:
         if self.script.fault in _FAULTS_UNDER_WAY and self.script.fault_after == 0:
             raise EngineDown("The engine gives no token")
 
+    async def load(self) -> int | None:
+        """Return how many requests run or wait."""
+        return self.in_flight
+
     async def close(self) -> None:
         """Answer no more."""
         self.go_down()

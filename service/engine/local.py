@@ -108,6 +108,10 @@ class LocalEngine:
             raise EngineDown("the engine is starting")
         await self.client.health()
 
+    async def load(self) -> int | None:
+        """Return how many requests run or wait (see Engine)."""
+        return await self.client.load()
+
     async def close(self) -> None:
         """End the server and everything it started."""
         if self._watch is not None:

@@ -84,6 +84,16 @@ class Replicas:
             assert outcomes[0] is not None
             raise outcomes[0]
 
+    async def load(self) -> int | None:
+        """Return how many requests run or wait at all replicas that tell; raise if none can be asked."""
+        asked = (replica.engine.load() for replica in self._replicas.values())
+        outcomes = await asyncio.gather(*asked, return_exceptions=True)
+        told = [outcome for outcome in outcomes if isinstance(outcome, int)]
+        for outcome in outcomes:
+            if isinstance(outcome, BaseException) and (not told or not isinstance(outcome, EngineError)):
+                raise outcome
+        return sum(told) if told else None
+
     async def close(self) -> None:
         """Close all replicas, also when closing one fails."""
         closings = (replica.engine.close() for replica in self._replicas.values())

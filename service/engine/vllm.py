@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing, suppress
 from io import BytesIO
@@ -19,6 +20,7 @@ from service.errors import EngineDown
 _KEEP_ALIVE_S = (
     4.0  # below the 5 s after which vLLM closes an idle connection: no request meets a closing one
 )
+_REQUESTS = re.compile(r"^vllm:num_requests_(?:running|waiting)\{[^}\n]*\} (\S+)$", re.MULTILINE)
 _END_OF_BODY_S = 0.05  # how long the end of the body may lag behind [DONE] before the connection is given up
 _LARGE_BODY = 2**20  # bytes; far beyond any prompt that fits a context
 _CANARY: Message = {"role": "user", "content": "."}
@@ -103,6 +105,17 @@ class VllmEngine:
                     pass
         except TimeoutError:
             raise EngineDown(f"The engine gave no token within {self._health_timeout_s:g} s") from None
+
+    async def load(self) -> int | None:
+        """Return how many requests run or wait, by the server's own metrics."""
+        try:
+            async with asyncio.timeout(self._health_timeout_s):
+                response = await self._send("/metrics", body=None)
+                async with response:
+                    found = _REQUESTS.findall(await response.text()) if response.status == 200 else []
+        except (aiohttp.ClientError, OSError, TimeoutError) as error:
+            raise _down(error, started=False) from error
+        return round(sum(map(float, found))) if found else None
 
     async def ask(self, path: str, *, body: dict[str, Any] | None = None) -> tuple[int, Any]:
         """Make one plain exchange, GET or POST with a body: return the status and the parsed answer."""

@@ -82,6 +82,7 @@ def write_card(path: Path) -> None:
         ("max_tokens", str(MAX_TOKENS)),
         ("attempts", "1"),
     ):
-        text, count = re.subn(rf"(?m)^{key} = .*$", f"{key} = {value}", text)
-        assert count == 1, f"the default card no longer says {key} once"
+        # The first that comes is the card's own, or that of [tasks.describe].
+        text, count = re.subn(rf"(?m)^{key} = .*$", f"{key} = {value}", text, count=1)
+        assert count == 1, f"the default card no longer says {key}"
     path.write_text(text, encoding="utf-8")

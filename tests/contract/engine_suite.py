@@ -60,6 +60,16 @@ def text_of(deltas: Sequence[Delta]) -> str:
     return "".join(delta.text for delta in deltas)
 
 
+async def load_becomes(engine: Engine, num: int, *, within_s: float = 2.0) -> bool:
+    """Wait for the load to be told: a real server counts once a step."""
+    deadline = time.monotonic() + within_s
+    while (load := await engine.load()) not in (num, None):
+        if time.monotonic() > deadline:
+            return False
+        await asyncio.sleep(0.02)
+    return load is None or load == num
+
+
 async def becomes_idle(rig: Rig, *, within_s: float = 2.0) -> bool:
     deadline = time.monotonic() + within_s
     while await rig.num_running():
@@ -139,6 +149,15 @@ class EngineContract:
             await anext(answer)
             assert await rig.num_running() == 1
         assert await becomes_idle(rig)
+
+    async def test_the_load_counts_everybodys_requests(self, rig: Rig) -> None:
+        answer = rig.engine.generate(
+            prompt("LONG"), sampling=Sampling(max_tokens=400, regex=LONG), request_id="x"
+        )
+        async with aclosing(answer):
+            await anext(answer)
+            assert await load_becomes(rig.engine, 1)
+        assert await load_becomes(rig.engine, 0)
 
     async def test_a_timeout_frees_the_place(self, rig: Rig) -> None:
         with pytest.raises(TimeoutError):

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from models.card import CARDS, load_cards
+from models.card import CARDS, load_card, load_cards
 from models.prompts import chat_template, prompt_versions, template_sha256
 from service.deployment import load_deployment
 from service.tasks import TASKS
+from tests.bench import material
 from tests.repo.test_house import ROOT, name_of, tracked
 
 LOCKS = sorted((ROOT / "docker" / "locks").glob("*.txt"))
@@ -86,3 +87,11 @@ def test_texts_are_utf8_with_plain_line_ends_and_a_last_newline() -> None:
         if b"\r" in content or (content and not content.endswith(b"\n")):
             odd.append(name_of(path))
     assert odd == []
+
+
+def test_the_benchmarks_card_is_made_of_the_default_one(tmp_path: Path) -> None:
+    material.write_card(tmp_path / "bench.toml")
+    made, default = load_card(tmp_path / "bench.toml"), load_card("gemma3-270m")
+    assert made.tasks["describe"].max_tokens == material.MAX_TOKENS
+    assert made.tasks["describe"].attempts == 1
+    assert {**made.tasks, "describe": None} == {**default.tasks, "describe": None}

@@ -162,3 +162,19 @@ async def test_close_closes_all() -> None:
     for engine in (first, second):
         with pytest.raises(EngineDown):
             await engine.health()
+
+
+async def test_the_load_is_that_of_all_replicas_that_tell() -> None:
+    first, second, replicas = pair()
+    first.in_flight, second.in_flight = 2, 3
+    assert await replicas.load() == 5
+
+
+async def test_the_load_of_replicas_of_which_none_can_be_asked_is_an_error() -> None:
+    class Dead(FakeEngine):
+        async def load(self) -> int | None:
+            raise EngineDown("gone")
+
+    assert await Replicas({"a": Dead(), "b": FakeEngine()}).load() == 0
+    with pytest.raises(EngineDown):
+        await Replicas({"a": Dead()}).load()
