@@ -69,11 +69,9 @@ class Asking:
             self._rendered = (prompt.section, prompt.fields, messages)
         return messages
 
-    async def stream(self, prompt: Prompt) -> AsyncGenerator[Piece, None]:
+    def stream(self, prompt: Prompt) -> AsyncGenerator[Piece, None]:
         """Draw an answer piece by piece."""
-        async with aclosing(self._draw(self._messages(prompt), sampling_of(self.card, prompt))) as deltas:
-            async for delta in deltas:
-                yield Piece(text=delta.text, finish=delta.finish_reason, tokens=_tokens(delta))
+        return self._draw(self._messages(prompt), sampling_of(self.card, prompt))
 
     async def ask(self, prompt: Prompt) -> Answer:
         """Draw a whole answer, or take it from the store if the prompt is to be remembered."""

@@ -49,11 +49,15 @@ def heard(request: DescribeRequest) -> DescribeRequest:
 
 
 def prompts(request: DescribeRequest) -> tuple[Prompt, ...]:
-    """Return the one question, with no more tokens than `max_chars` can hold."""
-    request = heard(request)
+    """Return the one question."""
+    return (_prompt(heard(request)),)
+
+
+def _prompt(request: DescribeRequest) -> Prompt:
+    """Ask for no more tokens than `max_chars` can hold."""
     share = 0.5 if request.tone == "concise" else 1.0
     enough = int(share * request.max_chars / CHARS_PER_TOKEN_MIN) + 16
-    return (Prompt(section="describe", fields=fields(request), max_tokens=enough),)
+    return Prompt(section="describe", fields=fields(request), max_tokens=enough)
 
 
 class DescribeReader(DescriptionReader):
@@ -82,7 +86,7 @@ class DescribeReader(DescriptionReader):
 async def answer(request: DescribeRequest, model: Model) -> AsyncGenerator[str | Mapping[str, Any], None]:
     """Yield the description's sentences, then the response's own fields."""
     request = heard(request)
-    (prompt,) = prompts(request)
+    prompt = _prompt(request)
     examples = model.example_answers(prompt)
     reading = read(model, prompt, reader_of=lambda: DescribeReader(request, examples=examples))
     async with aclosing(reading) as items:

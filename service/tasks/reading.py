@@ -64,7 +64,7 @@ async def read(
         finish = "stop"
         async with aclosing(model.stream(replace(prompt, attempt=attempt))) as pieces:
             async for piece in pieces:
-                finish = piece.finish or finish
+                finish = piece.finish_reason or finish
                 for sentence in reader.feed(piece.text):
                     yield sentence
                 if reader.full:

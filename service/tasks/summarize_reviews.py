@@ -161,7 +161,7 @@ async def _drawn(prompt: Prompt, model: Model, reader: SummaryReader) -> AsyncGe
                 piece = await anext(pieces, None)
             if piece is None:
                 break
-            finish = piece.finish or finish
+            finish = piece.finish_reason or finish
             for sentence in reader.feed(piece.text):
                 yield sentence
     for sentence in reader.flush(finish):
