@@ -49,8 +49,8 @@ class Asking:
         """Return the seconds until the request's deadline."""
         return self.call.deadline - asyncio.get_running_loop().time()
 
-    def example_answers(self, prompt: Prompt) -> list[str]:
-        """Return what stands in the prompt besides the questions: the instruction, the examples' answers."""
+    def wording(self, prompt: Prompt) -> list[str]:
+        """Return what stands in the prompt besides questions: the instruction, the examples' answers."""
         return [turn["content"] for turn in self._messages(prompt) if turn["role"] != "user"]
 
     def held_back(self, reason: str) -> None:

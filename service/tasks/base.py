@@ -40,7 +40,7 @@ class Token:
 
 
 class Piece(Protocol):
-    """A piece of an answer: the engine's own, since wrapping each costs a fifth of the relayed rate."""
+    """A piece of an answer; the engine's own, not wrapped: this is the path of every token."""
 
     @property
     def text(self) -> str:
@@ -72,7 +72,7 @@ class Model(Protocol):
 
     @property
     def answers(self) -> Answers:
-        """The store of what was answered before; of all versions, so keys begin with `identity`."""
+        """The store of what was answered before; of all versions, so a key has to depend on `identity`."""
         ...
 
     def identity(self, section: str) -> str:
@@ -83,8 +83,8 @@ class Model(Protocol):
         """Return the seconds until the request's deadline."""
         ...
 
-    def example_answers(self, prompt: Prompt) -> list[str]:
-        """Return the finished answers that stand in the prompt as examples."""
+    def wording(self, prompt: Prompt) -> list[str]:
+        """Return what stands in the prompt besides questions: the instruction, the examples' answers."""
         ...
 
     def held_back(self, reason: str) -> None:

@@ -11,7 +11,7 @@ from service.shapes.describe import DescribeRequest, DescribeResponse
 from service.tasks.base import Model, Prompt, Task
 from service.tasks.description import DescriptionReader
 from service.tasks.listing import Listing
-from service.tasks.orders import masked, masked_params
+from service.tasks.orders import heard
 from service.tasks.reading import read
 
 CHARS_PER_TOKEN_MIN = 2.0  # of the worst tokenizer met on Russian listings (Mistral v0.1: 2.1)
@@ -35,17 +35,6 @@ def roubles(price: float | None) -> str:
     if not price:
         return ""
     return f"{price:,.2f}".removesuffix(".00").replace(",", " ").replace(".", ",") + " ₽"
-
-
-def heard(request: DescribeRequest) -> DescribeRequest:
-    """Return the request without what gives the model orders: neither it nor the checks read that."""
-    return request.model_copy(
-        update={
-            "title": masked(request.title),
-            "category": masked(request.category or ""),
-            "params": masked_params(request.params),
-        }
-    )
 
 
 def prompts(request: DescribeRequest) -> tuple[Prompt, ...]:
@@ -87,7 +76,7 @@ async def answer(request: DescribeRequest, model: Model) -> AsyncGenerator[str |
     """Yield the description's sentences, then the response's own fields."""
     request = heard(request)
     prompt = _prompt(request)
-    examples = model.example_answers(prompt)
+    examples = model.wording(prompt)
     reading = read(model, prompt, reader_of=lambda: DescribeReader(request, examples=examples))
     async with aclosing(reading) as items:
         async for item in items:

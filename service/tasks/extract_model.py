@@ -24,7 +24,7 @@ from service.tasks.candidates import READ_CHARS, Candidates, Place, candidates
 from service.tasks.listing import NEVER_COPIED
 from service.tasks.names import is_brand
 from service.tasks.naming import Naming, name_product
-from service.tasks.orders import masked, masked_params
+from service.tasks.orders import heard, masked
 
 MODELS_ASKED = 2  # more than one is a sign of several products
 EVIDENCE_MAX = 3
@@ -32,24 +32,17 @@ _FIRST = re.compile(r'"models":(\[(?:\]|"(?:[^"\\]|\\.)*"?))')
 _CUT = re.compile(r',?(?:"(?:[^"\\]|\\.)*)?$')  # the unfinished last string of a list
 
 
-def heard(request: ExtractModelRequest) -> ExtractModelRequest:
-    """Return the request with blanks in place of orders to the model; offsets stay."""
-    read = (request.description or "")[:READ_CHARS]
-    return request.model_copy(
-        update={
-            "title": masked(request.title),
-            "category": masked(request.category or ""),
-            "params": masked_params(request.params),
-            "description": masked(read),
-        }
-    )
-
-
 def prompts(request: ExtractModelRequest) -> tuple[Prompt, ...]:
     """Return the one question, or none for a listing in which nothing looks like a name."""
-    request = heard(request)
+    request = _read(request)
     found = _candidates(request)
     return (_prompt(request, found),) if found.models else ()
+
+
+def _read(request: ExtractModelRequest) -> ExtractModelRequest:
+    """Return what is read of a listing; offsets stay."""
+    description = masked((request.description or "")[:READ_CHARS])
+    return heard(request).model_copy(update={"description": description})
 
 
 def _candidates(request: ExtractModelRequest) -> Candidates:
@@ -68,7 +61,7 @@ def _prompt(request: ExtractModelRequest, found: Candidates) -> Prompt:
             "title": request.title,
             "category": request.category or "",
             "params": told_params(request.params),
-            "description": (request.description or "")[:READ_CHARS],
+            "description": request.description or "",
         },
         schema=schema(found),
         logprobs=True,
@@ -91,7 +84,7 @@ def schema(found: Candidates) -> dict[str, Any]:
 
 async def answer(request: ExtractModelRequest, model: Model) -> AsyncGenerator[str | Mapping[str, Any], None]:
     """Yield the response's own fields."""
-    request = heard(request)
+    request = _read(request)
     found = _candidates(request)
     if not found.models:
         known = next((name for name in found.brands if is_brand(name)), None)

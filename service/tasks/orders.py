@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from typing import TypeVar
 
 from service.letters import fold
+from service.shapes.describe import DescribeRequest
+from service.shapes.extract_model import ExtractModelRequest
 from service.tasks.thread import orders
 
+Listed = TypeVar("Listed", DescribeRequest, ExtractModelRequest)
 _WORD = re.compile(r"\S+")
 
 
@@ -26,6 +29,11 @@ def masked(text: str) -> str:
     return text[:start] + " " * (len(text) - start)
 
 
-def masked_params(params: Mapping[str, str]) -> dict[str, str]:
-    """Return the parameters without orders; one whose name is an order goes."""
-    return {name: masked(value) for name, value in params.items() if masked(name) == name}
+def heard(request: Listed) -> Listed:
+    """Return a listing with blanks in place of orders to the model: neither it nor the checks read them.
+
+    A parameter whose name is an order goes.
+    """
+    params = {name: masked(value) for name, value in request.params.items() if masked(name) == name}
+    texts = {"title": masked(request.title), "category": masked(request.category or "")}
+    return request.model_copy(update={**texts, "params": params})

@@ -38,7 +38,10 @@ async def http_rig(stack: AsyncExitStack) -> Rig:
         return server.engine.in_flight
 
     engine = VllmEngine(server.url, model=server.model)
-    return Rig(engine=engine, num_running=num_running, unreachable=unreachable(server.model))
+    # The scripted server has no /metrics.
+    return Rig(
+        engine=engine, num_running=num_running, unreachable=unreachable(server.model), tells_load=False
+    )
 
 
 async def vllm_rig(stack: AsyncExitStack, *, url: str) -> Rig:
