@@ -1,0 +1,173 @@
+"""A run file's sections: frozen, every key known, read from TOML. An unknown key is an error."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from training.errors import ConfigError
+
+Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")]
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class Section(BaseModel):
+    """A table of a run file."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class Source(Section):
+    """Texts of one origin: files of one format, cleaned by one profile, counted as one domain of the mix.
+
+    `text` names the field that holds the text; several are joined by a blank line, a list of strings
+    by newlines. `made` instead of `path`: number of documents that the project makes up itself.
+    """
+
+    name: Name
+    path: str | None = None  # relative to `data`, may be a glob
+    made: Annotated[int, Field(ge=1)] | None = None
+    format: Literal["jsonl", "parquet", "text"] = "jsonl"
+    text: tuple[str, ...] = ("text",)
+    documents: Literal["file", "paragraph", "line"] = "file"  # what one document of a plain text file is
+    profile: str = "web"
+    domain: Name
+    licence: str = "unknown"
+
+    @model_validator(mode="after")
+    def _one_origin(self) -> Source:
+        if (self.path is None) == (self.made is None):
+            raise ValueError(f"source {self.name}: give either `path` or `made`")
+        return self
+
+
+class Evaluation(Section):
+    """A set whose questions must not be trained on: `text` names the fields that are looked for."""
+
+    name: Name
+    path: str
+    text: tuple[str, ...] = ("question",)
+
+
+class Executor(Section):
+    """Where the corpus is cleaned: here, on Slurm or on Ray. `tasks` shards, `workers` of them at a time."""
+
+    kind: Literal["local", "slurm", "ray"] = "local"
+    tasks: Annotated[int, Field(ge=1)] = 2
+    workers: Annotated[int, Field(ge=1)] = 2
+    partition: str | None = None  # of Slurm
+    time: str = "24:00:00"
+    memory_gb: Annotated[int, Field(ge=1)] = 4  # a task
+    setup: str | None = None  # command that enters the environment on a node
+
+
+class Corpus(Section):
+    """What is read, and how it is cleaned, freed of duplicates and evaluation sets, and mixed.
+
+    `mix`: share of the characters per domain; an empty table keeps everything. `max_repeats`: how often a
+    small domain's documents may come again to reach its share. `held_out`: share of documents that are kept
+    for measuring.
+    """
+
+    sources: Annotated[tuple[Source, ...], Field(min_length=1)]
+    bad_lines: Literal["fail", "drop"] = "fail"
+    personal_data: Literal["replace", "drop", "keep"] = "replace"
+    near_duplicates: bool = True
+    evaluations: tuple[Evaluation, ...] = ()
+    mix: dict[str, Share] = {}
+    max_repeats: Annotated[float, Field(ge=1)] = 4.0
+    held_out: Share = 0.01
+    profiles: dict[str, dict[str, Any]] = {}  # changes to the profiles in cleaning/profiles.toml
+    executor: Executor = Executor()
+
+    @model_validator(mode="after")
+    def _mix_names_domains(self) -> Corpus:
+        names = [source.name for source in self.sources]
+        if len(set(names)) != len(names):
+            raise ValueError("two sources have one name")
+        if unknown := self.mix.keys() - {source.domain for source in self.sources}:
+            raise ValueError(f"mix: no source has the domain {', '.join(sorted(unknown))}")
+        if self.mix and abs(sum(self.mix.values()) - 1) > 1e-6:
+            raise ValueError(f"mix: the shares add up to {sum(self.mix.values()):g}, not to 1")
+        return self
+
+
+class Tokenizer(Section):
+    """A byte-level BPE vocabulary. `sample_mb`: text it is trained on; `upweight`: factor by domain."""
+
+    vocabulary: Annotated[int, Field(ge=512)] = 32_768
+    sample_mb: Annotated[float, Field(gt=0)] = 100.0
+    upweight: dict[str, Annotated[float, Field(gt=0)]] = {}
+    min_frequency: Annotated[int, Field(ge=1)] = 2
+    chat_template: str = "chatml"
+    compare_with: tuple[str, ...] = ("mistral-v0.1",)
+
+
+class Embeddings(Section):
+    """The base checkpoint and how its new rows are made. `base`: a folder, hf://repo, card:NAME or tiny."""
+
+    base: str
+    method: Literal["mean", "focus", "random", "global-mean"] = "mean"
+    shard_mb: Annotated[int, Field(ge=1)] = 2_000
+    focus_sample_mb: Annotated[float, Field(gt=0)] = 50.0
+    focus_dimensions: Annotated[int, Field(ge=8)] = 256
+
+
+class Training(Section):
+    """A stage of the loop, so far only planned: what is trained, on how many tokens."""
+
+    name: Name
+    trainable: Literal["embeddings", "all"]
+    tokens: Annotated[int, Field(ge=1)]
+    batch_tokens: Annotated[int, Field(ge=1)] = 4_194_304  # 2**22
+    sequence_length: Annotated[int, Field(ge=16)] = 4_096
+    learning_rate: Annotated[float, Field(gt=0)]
+
+
+class Compute(Section):
+    """The machine that the training stages are planned for. `mfu`: share of the peak that is expected."""
+
+    gpus: Annotated[int, Field(ge=0)] = 0
+    gpu_memory_gb: Annotated[float, Field(gt=0)] = 80.0
+    peak_tflops: Annotated[float, Field(gt=0)] = 312.0  # A100, bf16, dense
+    mfu: Annotated[float, Field(gt=0, le=1)] = 0.4
+
+
+class Run(Section):
+    """A run file. Paths in it are relative to `data`; `data` is relative to the working folder."""
+
+    name: Name
+    seed: int = 0
+    data: str = "."
+    out: str = "out"
+    corpus: Corpus
+    tokenizer: Tokenizer | None = None
+    embeddings: Embeddings | None = None
+    training: tuple[Training, ...] = ()
+    compute: Compute = Compute()
+
+    @model_validator(mode="after")
+    def _stages_follow(self) -> Run:
+        if self.embeddings and not self.tokenizer:
+            raise ValueError(
+                "[embeddings] needs a [tokenizer]: without a new vocabulary there are no new rows"
+            )
+        return self
+
+
+def load_run(path: Path | str) -> Run:
+    """Read a run file. Raises ConfigError with the file, the key and what is wrong with it."""
+    try:
+        found = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{path}: {error}") from error
+    try:
+        return Run.model_validate_json(json.dumps(found))
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"]) or "the file"
+        raise ConfigError(f"{path}: {where}: {first['msg']} ({error.error_count()} in all)") from error
