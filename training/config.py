@@ -36,6 +36,7 @@ class Source(Section):
     documents: Literal["file", "paragraph", "line"] = "file"  # what one document of a plain text file is
     profile: str = "web"
     domain: Name
+    size_gb: Annotated[float, Field(gt=0)] | None = None  # of text, for a plan made where the files are not
     licence: str = "unknown"
 
     @model_validator(mode="after")
@@ -107,10 +108,24 @@ class Tokenizer(Section):
     compare_with: tuple[str, ...] = ("mistral-v0.1",)
 
 
+class Shape(Section):
+    """A decoder's dimensions, for planning a run whose base is not on this machine."""
+
+    hidden: Annotated[int, Field(ge=1)]
+    layers: Annotated[int, Field(ge=1)]
+    heads: Annotated[int, Field(ge=1)]
+    kv_heads: Annotated[int, Field(ge=1)]
+    head_size: Annotated[int, Field(ge=1)]
+    intermediate: Annotated[int, Field(ge=1)]
+    vocabulary: Annotated[int, Field(ge=1)]
+    tied: bool
+
+
 class Embeddings(Section):
     """The base checkpoint and how its new rows are made. `base`: a folder, hf://repo, card:NAME or tiny."""
 
     base: str
+    shape: Shape | None = None
     method: Literal["mean", "focus", "random", "global-mean"] = "mean"
     shard_mb: Annotated[int, Field(ge=1)] = 2_000
     focus_sample_mb: Annotated[float, Field(gt=0)] = 50.0

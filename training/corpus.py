@@ -1,0 +1,197 @@
+"""The corpus stage: read, clean, free of duplicates and test questions, mix; in passes that scale out.
+
+Each pass is a phase of independent tasks (cleaning/executors.py), so the same steps run on two cores and on a
+cluster. What comes out: data/DOMAIN/*.jsonl.zst, heldout/DOMAIN/*.jsonl.zst, dropped/STEP/*.jsonl.zst with the
+reason of each document, report.json and report.html.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+
+from datatrove.data import Document, DocumentsPipeline
+from datatrove.pipeline.base import PipelineStep
+from datatrove.pipeline.readers import JsonlReader
+from datatrove.pipeline.writers.jsonl import JsonlWriter
+
+from training.cleaning import decontamination, duplicates, mixing
+from training.cleaning.accounts import Account, Counted, Dropped
+from training.cleaning.executors import Phase, launch
+from training.cleaning.language import Language
+from training.cleaning.normal import Normalised
+from training.cleaning.personal import PersonalData
+from training.cleaning.profiles import Profile, load_profiles
+from training.cleaning.quality import Quality
+from training.cleaning.reading import SourceReader, files_of
+from training.cleaning.report import write_report
+from training.config import Corpus, Run, Source
+from training.errors import CorpusError
+from training.recipe import Stage, Work
+from training.samples import make_texts
+
+SHARD: Final = "${rank}.jsonl.zst"
+
+
+def _inputs(run: Run) -> list[Path]:
+    data = Path(run.data)
+    files = [path for source in run.corpus.sources if source.path for path in files_of(source, data=data)]
+    return files + [decontamination.file_of(evaluation, data=data) for evaluation in run.corpus.evaluations]
+
+
+def build(work: Work) -> dict[str, Any]:
+    """Run the phases and write the report; return the figures of the summary.
+
+    Raises CorpusError where a text cannot be read or nothing is left.
+    """
+    corpus, folder = work.run.corpus, work.folder
+    data = Path(work.run.data).absolute()
+    index = folder / "evaluations"
+    if corpus.evaluations and not index.exists():
+        decontamination.build_index(corpus.evaluations, data=data, folder=index)
+    planned = phases(work.run, folder=folder)
+    names = [phase.name for phase in planned]
+
+    def progress(name: str, done: int, total: int) -> None:
+        work.progress(name, names.index(name) + done / total, len(names))
+
+    seconds = launch(planned, corpus.executor, folder=folder, progress=progress)
+    figures = write_report(folder, run=work.run, seconds=seconds)
+    if not figures["documents kept"]:
+        raise CorpusError(
+            f"nothing is left of {figures['documents read']} documents; see {folder}/report.html"
+        )
+    return figures
+
+
+def phases(run: Run, *, folder: Path) -> list[Phase]:
+    """Return all passes over the corpus in their order."""
+    corpus, tasks = run.corpus, run.corpus.executor.tasks
+    profiles = load_profiles(corpus.profiles)
+    found = [Phase("clean", _clean(run, profiles, folder=folder), tasks)]
+    found += _exact(corpus, folder=folder)
+    used = sorted({source.profile for source in corpus.sources})
+    if corpus.near_duplicates:
+        for name in used:
+            found += _near(profiles[name], name=name, folder=folder, tasks=tasks)
+    found.append(Phase("decontaminate", _decontaminate(run, folder=folder), tasks))
+    return [*found, Phase("mix", _mix(run, folder=folder), tasks)]
+
+
+def _clean(run: Run, profiles: dict[str, Profile], *, folder: Path) -> list[PipelineStep]:
+    corpus = run.corpus
+    steps: list[PipelineStep] = [
+        SourceReader(
+            corpus.sources,
+            data=Path(run.data).absolute(),
+            bad_lines=corpus.bad_lines,
+            exclusion_writer=Dropped(folder, step="unreadable"),
+            make=partial(made, seed=run.seed),
+        ),
+        Counted(folder, place="read"),
+        Normalised(),
+        Language(profiles, exclusion_writer=Dropped(folder, step="language")),
+        Quality(profiles, exclusion_writer=Dropped(folder, step="quality")),
+    ]
+    if corpus.personal_data != "keep":
+        steps.append(
+            PersonalData(mode=corpus.personal_data, exclusion_writer=Dropped(folder, step="personal_data"))
+        )
+    return [*steps, _writer(folder / "clean", by="profile")]
+
+
+def made(source: Source, *, seed: int) -> Iterator[Document]:
+    """Yield the documents of a source that the project makes up itself."""
+    for number, (text, planted) in enumerate(make_texts(source, seed=seed), start=1):
+        metadata = {"source": source.name, "profile": source.profile, "domain": source.domain}
+        yield Document(text, f"{source.name}#{number}", metadata=metadata | {"planted": planted})
+
+
+def _exact(corpus: Corpus, *, folder: Path) -> list[Phase]:
+    tasks, work = corpus.executor.tasks, folder / "exact"
+    removed = duplicates.exact_removed(work, exclusion_writer=Dropped(folder, step="duplicate"))
+    return [
+        Phase("exact-signatures", [_reader(folder / "clean"), duplicates.exact_signature(work)], tasks),
+        Phase("exact-matches", [duplicates.exact_matches(work)], 1),
+        Phase("exact", [_reader(folder / "clean"), removed, _writer(folder / "unique", by="profile")], tasks),
+    ]
+
+
+def _near(profile: Profile, *, name: str, folder: Path, tasks: int) -> list[Phase]:
+    settings, work, source = profile.near_duplicates, folder / "near" / name, folder / "unique" / name
+    removed = duplicates.removed(work, exclusion_writer=Dropped(folder, step="near_duplicate"))
+    return [
+        Phase(f"near-signatures-{name}", [_reader(source), duplicates.signature(work, settings)], tasks),
+        Phase(f"near-buckets-{name}", [duplicates.buckets(work, settings)], settings.buckets),
+        Phase(f"near-clusters-{name}", [duplicates.clusters(work, settings)], 1),
+        Phase(f"near-{name}", [_reader(source), removed, _writer(folder / "distinct" / name)], tasks),
+    ]
+
+
+def _decontaminate(run: Run, *, folder: Path) -> list[PipelineStep]:
+    corpus = run.corpus
+    steps: list[PipelineStep] = [_reader(folder / ("distinct" if corpus.near_duplicates else "unique"))]
+    if corpus.evaluations:
+        steps.append(
+            decontamination.Decontaminated(
+                folder / "evaluations", exclusion_writer=Dropped(folder, step="evaluation")
+            )
+        )
+    held_out = _writer(folder / "heldout", by="domain")
+    steps.append(mixing.HeldOut(corpus.held_out, seed=run.seed, writer=held_out))
+    return [*steps, Counted(folder, place="kept"), _writer(folder / "whole", by="domain")]
+
+
+class Mix(PipelineStep):
+    """Apply the domain mix once the characters of all domains are known, which is when this phase begins."""
+
+    type = "MIX"
+    name = "Mix"
+
+    def __init__(self, folder: Path, *, corpus: Corpus, seed: int) -> None:
+        super().__init__()
+        self.folder, self.corpus, self.seed = folder, corpus, seed
+
+    def run(self, data: DocumentsPipeline, rank: int = 0, world_size: int = 1) -> DocumentsPipeline:
+        """Yield the documents as often as their domain needs them."""
+        mix = mix_of(self.folder, corpus=self.corpus)
+        yield from mixing.Mixed(mix, seed=self.seed).run(data, rank, world_size)
+
+
+def mix_of(folder: Path, *, corpus: Corpus) -> mixing.Mix:
+    """Return how often each domain's documents are taken, from what the pass before counted."""
+    kept = Account.total(folder / "counts" / "kept").by(1)
+    available = {domain: characters for (domain,), characters in kept.characters.items()}
+    return mixing.plan(available, corpus.mix, max_repeats=corpus.max_repeats)
+
+
+def _mix(run: Run, *, folder: Path) -> list[PipelineStep]:
+    return [
+        _reader(folder / "whole"),
+        Mix(folder, corpus=run.corpus, seed=run.seed),
+        Counted(folder, place="mixed"),
+        _writer(folder / "data", by="domain"),
+    ]
+
+
+def _reader(folder: Path) -> JsonlReader:
+    folder.mkdir(parents=True, exist_ok=True)
+    return JsonlReader(str(folder), glob_pattern="**/*.jsonl.zst", compression="zstd", add_file_path=False)
+
+
+def _writer(folder: Path, *, by: str | None = None) -> JsonlWriter:
+    name = f"${{{by}}}/{SHARD}" if by else SHARD
+    return JsonlWriter(str(folder), output_filename=name, compression="zstd")
+
+
+def shards(folder: Path, *, part: str = "data") -> dict[str, Sequence[Path]]:
+    """Return the files of a finished corpus by domain; `part` is data or heldout."""
+    domains = sorted(path for path in (folder / part).iterdir() if path.is_dir())
+    return {domain.name: sorted(domain.glob("*.jsonl.zst")) for domain in domains}
+
+
+STAGE: Final = Stage(
+    name="corpus", settings=lambda run: run.corpus, inputs=_inputs, build=build, resumes=True
+)
