@@ -58,8 +58,8 @@ locks:
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(PIP) -q uv
 	$(COMPILE) --output-file docker/locks/service.txt
-	$(COMPILE) --extra engine-gpu --extra dev --output-file docker/locks/gpu.txt
-	$(COMPILE) --extra engine-cpu --extra dev --output-file docker/locks/cpu.txt $(TORCH_INDEX) \
+	$(COMPILE) --extra engine-gpu --extra training --extra dev --output-file docker/locks/gpu.txt
+	$(COMPILE) --extra engine-cpu --extra training --extra dev --output-file docker/locks/cpu.txt $(TORCH_INDEX) \
 	  $(foreach package,torch torchvision torchaudio torchcodec triton,--no-emit-package $(package))
 
 clean:
