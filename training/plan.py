@@ -10,8 +10,8 @@ from typing import Final
 
 from training import arithmetic
 from training.arithmetic import GB
-from training.cleaning.reading import input_size
-from training.config import Run, Shape
+from training.cleaning.reading import files_of
+from training.config import Run, Shape, Source
 from training.errors import ConfigError
 
 # Measured on two cores (tests/bench/results/{corpus,tokenizers,swap}.json), per worker where it is many.
@@ -23,6 +23,8 @@ SWAP_MB_S: Final = 150.0
 KEPT: Final = 0.73  # share of 1.5 TB that the reference team kept
 BYTES_A_CHARACTER: Final = 1.8  # Russian text with digits, spaces and Latin names
 CHARACTERS_A_TOKEN: Final = 3.4
+MADE_BYTES: Final = 300  # a made-up document
+COMPRESSED: Final = 4.0  # text a byte of gzip, zstd or Parquet
 
 
 @dataclass(frozen=True)
@@ -47,15 +49,28 @@ def plan(run: Run) -> list[Row]:
 
 
 def _corpus(run: Run) -> Row:
-    size = input_size(run.corpus.sources, data=Path(run.data))
+    size = sum(text_size(source, data=Path(run.data)) for source in run.corpus.sources)
     executor = run.corpus.executor
     kept = size * KEPT
     tokens = kept / BYTES_A_CHARACTER / CHARACTERS_A_TOKEN
     what = f"{len(run.corpus.sources)} sources, {amount(size)} of text; {executor.kind}, "
     what += f"{executor.tasks:,} tasks, {executor.workers:,} at a time"
-    written = f"about {amount(kept)} of text, {tokens / 1e9:.3g}B tokens, and up to 3 × that on the way"
+    written = f"about {amount(kept)} of text, {_count(tokens)} tokens, and up to 3 × that on the way"
     time = size / 1e6 / CORPUS_MB_S / executor.workers
     return Row("corpus", what, written, f"{executor.workers * CORPUS_MEMORY_GB:.1f} GB in all", span(time))
+
+
+def text_size(source: Source, *, data: Path) -> float:
+    """Return the bytes of a source's text: stated, or of its files. Raises ConfigError if neither is."""
+    if source.made is not None:
+        return source.made * MADE_BYTES
+    if source.size_gb is not None:
+        return source.size_gb * GB
+    try:
+        sizes = [(path.suffix, path.stat().st_size) for path in files_of(source, data=data)]
+    except ConfigError as error:
+        raise ConfigError(f"{error}; for a plan without the files give its `size_gb`") from None
+    return sum(size * (1.0 if suffix in {".txt", ".jsonl"} else COMPRESSED) for suffix, size in sizes)
 
 
 def _tokenizer(run: Run) -> Row:
@@ -79,7 +94,7 @@ def _embeddings(run: Run) -> Row:
     old = arithmetic.parameters(shape, vocabulary=shape.vocabulary)
     new = arithmetic.parameters(shape, vocabulary=vocabulary)
     what = f"{run.embeddings.base}, {shape.vocabulary:,} → {vocabulary:,} rows, {run.embeddings.method}; "
-    what += f"{_billions(old)} → {_billions(new)} parameters"
+    what += f"{_count(old)} → {_count(new)} parameters"
     matrices = 3 * max(shape.vocabulary, vocabulary) * shape.hidden * 4
     return Row("embeddings", what, amount(new * 2), amount(matrices), span(new * 2 / 1e6 / SWAP_MB_S))
 
@@ -97,7 +112,7 @@ def _training(run: Run) -> list[Row]:
         trained = weight
         if training.trainable == "embeddings":
             trained = arithmetic.embedding_parameters(shape, vocabulary=vocabulary)
-        what = f"{training.trainable}: {training.tokens / 1e9:.3g}B tokens, {place} at {compute.mfu:.0%} of "
+        what = f"{training.trainable}: {_count(training.tokens)} tokens, {place} at {compute.mfu:.0%} of "
         what += f"{compute.peak_tflops:g} TFLOP/s"
         parts = (
             f"{need.total:.1f} GB each: weights {need.weights:.2f}, gradients {need.gradients:.2f}, moments "
@@ -164,8 +179,8 @@ def span(time_s: float) -> str:
     return f"{time_s:.0f} s"
 
 
-def _billions(number: int) -> str:
-    return f"{number / 1e9:.2f}B" if number >= 1e9 else f"{number / 1e6:.1f}M"
+def _count(number: float) -> str:
+    return f"{number / 1e9:.3g}B" if number >= 1e9 else f"{number / 1e6:.3g}M"
 
 
 def columns(rows: Sequence[Row]) -> list[tuple[str, ...]]:

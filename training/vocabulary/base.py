@@ -12,9 +12,9 @@ from typing import Protocol
 class Piece:
     """One entry of a vocabulary.
 
-    `surface`: the bytes that it adds to a text, the space of a word's start included; None for a special token
-    and for an unused id. `text`: how the vocabulary itself writes it. `byte`: it is a byte token of a
-    vocabulary that falls back to bytes (<0x41>), or one of the 256 single bytes of a byte-level one.
+    `surface`: the bytes that it adds to a text, a word-start space included; None for special tokens and
+    unused ids. `text`: how the vocabulary itself writes it. `byte`: it is a byte token of a vocabulary that
+    falls back to bytes (<0x41>), or one of the 256 single bytes of a byte-level one.
     """
 
     text: str
