@@ -1,12 +1,13 @@
 """The corpus stage: read, clean, free of duplicates and test questions, mix; in passes that scale out.
 
 Each pass is a phase of independent tasks (cleaning/executors.py), so the same steps run on two cores and on a
-cluster. What comes out: data/DOMAIN/*.jsonl.zst, heldout/DOMAIN/*.jsonl.zst, dropped/STEP/*.jsonl.zst with the
-reason of each document, report.json and report.html.
+cluster. What comes out: data/DOMAIN/*.jsonl.zst, heldout/DOMAIN/*.jsonl.zst, dropped/STEP/*.jsonl.zst with
+the reason of each document, report.json and report.html.
 """
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -18,21 +19,22 @@ from datatrove.pipeline.readers import JsonlReader
 from datatrove.pipeline.writers.jsonl import JsonlWriter
 
 from training.cleaning import decontamination, duplicates, mixing
-from training.cleaning.accounts import Account, Counted, Dropped
+from training.cleaning.accounts import Account, Counted, Dropped, Kept
 from training.cleaning.executors import Phase, launch
 from training.cleaning.language import Language
 from training.cleaning.normal import Normalised
 from training.cleaning.personal import PersonalData
-from training.cleaning.profiles import Profile, load_profiles
+from training.cleaning.profiles import NearDuplicates, Profile, load_profiles
 from training.cleaning.quality import Quality
 from training.cleaning.reading import SourceReader, files_of
 from training.cleaning.report import write_report
 from training.config import Corpus, Run, Source
-from training.errors import CorpusError
+from training.errors import ConfigError, CorpusError
 from training.recipe import Stage, Work
 from training.samples import make_texts
 
 SHARD: Final = "${rank}.jsonl.zst"
+PASSING: Final = ("clean", "exact", "unique", "near", "distinct", "whole")  # between two passes only
 
 
 def _inputs(run: Run) -> list[Path]:
@@ -59,6 +61,8 @@ def build(work: Work) -> dict[str, Any]:
 
     seconds = launch(planned, corpus.executor, folder=folder, progress=progress)
     figures = write_report(folder, run=work.run, seconds=seconds)
+    for name in PASSING:
+        shutil.rmtree(folder / name, ignore_errors=True)
     if not figures["documents kept"]:
         raise CorpusError(
             f"nothing is left of {figures['documents read']} documents; see {folder}/report.html"
@@ -70,12 +74,17 @@ def phases(run: Run, *, folder: Path) -> list[Phase]:
     """Return all passes over the corpus in their order."""
     corpus, tasks = run.corpus, run.corpus.executor.tasks
     profiles = load_profiles(corpus.profiles)
+    for source in corpus.sources:
+        if source.profile not in profiles:
+            known = ", ".join(sorted(profiles))
+            raise ConfigError(
+                f"source {source.name}: there is no profile {source.profile}; there are {known}"
+            )
     found = [Phase("clean", _clean(run, profiles, folder=folder), tasks)]
     found += _exact(corpus, folder=folder)
-    used = sorted({source.profile for source in corpus.sources})
     if corpus.near_duplicates:
-        for name in used:
-            found += _near(profiles[name], name=name, folder=folder, tasks=tasks)
+        for settings, names in _alike(corpus, profiles).items():
+            found += _near(settings, names, folder=folder, tasks=tasks)
     found.append(Phase("decontaminate", _decontaminate(run, folder=folder), tasks))
     return [*found, Phase("mix", _mix(run, folder=folder), tasks)]
 
@@ -99,7 +108,7 @@ def _clean(run: Run, profiles: dict[str, Profile], *, folder: Path) -> list[Pipe
         steps.append(
             PersonalData(mode=corpus.personal_data, exclusion_writer=Dropped(folder, step="personal_data"))
         )
-    return [*steps, _writer(folder / "clean", by="profile")]
+    return [*steps, _writer(folder / "clean")]
 
 
 def made(source: Source, *, seed: int) -> Iterator[Document]:
@@ -113,35 +122,44 @@ def _exact(corpus: Corpus, *, folder: Path) -> list[Phase]:
     tasks, work = corpus.executor.tasks, folder / "exact"
     removed = duplicates.exact_removed(work, exclusion_writer=Dropped(folder, step="duplicate"))
     return [
-        Phase("exact-signatures", [_reader(folder / "clean"), duplicates.exact_signature(work)], tasks),
+        Phase("exact-signatures", [Shards(folder / "clean"), duplicates.exact_signature(work)], tasks),
         Phase("exact-matches", [duplicates.exact_matches(work)], 1),
-        Phase("exact", [_reader(folder / "clean"), removed, _writer(folder / "unique", by="profile")], tasks),
+        Phase("exact", [Shards(folder / "clean"), removed, _writer(folder / "unique")], tasks),
     ]
 
 
-def _near(profile: Profile, *, name: str, folder: Path, tasks: int) -> list[Phase]:
-    settings, work, source = profile.near_duplicates, folder / "near" / name, folder / "unique" / name
-    removed = duplicates.removed(work, exclusion_writer=Dropped(folder, step="near_duplicate"))
+def _alike(corpus: Corpus, profiles: dict[str, Profile]) -> dict[NearDuplicates, list[str]]:
+    """Return the profiles by how their near duplicates are found: those alike are compared together."""
+    groups: dict[NearDuplicates, list[str]] = {}
+    for name in sorted({source.profile for source in corpus.sources}):
+        groups.setdefault(profiles[name].near_duplicates, []).append(name)
+    return groups
+
+
+def _near(settings: NearDuplicates, names: Sequence[str], *, folder: Path, tasks: int) -> list[Phase]:
+    group = "-".join(names)
+    work = folder / "near" / group
+    readers = [Shards(folder / "unique" / name) for name in names]  # each passes on what the one before read
+    removed = duplicates.removed(work, exclusion_writer=Dropped(folder, step="near_duplicate", part=group))
     return [
-        Phase(f"near-signatures-{name}", [_reader(source), duplicates.signature(work, settings)], tasks),
-        Phase(f"near-buckets-{name}", [duplicates.buckets(work, settings)], settings.buckets),
-        Phase(f"near-clusters-{name}", [duplicates.clusters(work, settings)], 1),
-        Phase(f"near-{name}", [_reader(source), removed, _writer(folder / "distinct" / name)], tasks),
+        Phase(f"near-signatures-{group}", [*readers, duplicates.signature(work, settings)], tasks),
+        Phase(f"near-buckets-{group}", [duplicates.buckets(work, settings)], settings.buckets),
+        Phase(f"near-clusters-{group}", [duplicates.clusters(work, settings)], 1),
+        Phase(f"near-{group}", [*readers, removed, _writer(folder / "distinct")], tasks),
     ]
 
 
 def _decontaminate(run: Run, *, folder: Path) -> list[PipelineStep]:
     corpus = run.corpus
-    steps: list[PipelineStep] = [_reader(folder / ("distinct" if corpus.near_duplicates else "unique"))]
+    steps: list[PipelineStep] = [Shards(folder / ("distinct" if corpus.near_duplicates else "unique"))]
     if corpus.evaluations:
         steps.append(
             decontamination.Decontaminated(
                 folder / "evaluations", exclusion_writer=Dropped(folder, step="evaluation")
             )
         )
-    held_out = _writer(folder / "heldout", by="domain")
-    steps.append(mixing.HeldOut(corpus.held_out, seed=run.seed, writer=held_out))
-    return [*steps, Counted(folder, place="kept"), _writer(folder / "whole", by="domain")]
+    steps.append(mixing.HeldOut(corpus.held_out, seed=run.seed, writer=Kept(folder, place="heldout")))
+    return [*steps, Kept(folder, place="whole")]
 
 
 class Mix(PipelineStep):
@@ -162,28 +180,36 @@ class Mix(PipelineStep):
 
 def mix_of(folder: Path, *, corpus: Corpus) -> mixing.Mix:
     """Return how often each domain's documents are taken, from what the pass before counted."""
-    kept = Account.total(folder / "counts" / "kept").by(1)
+    kept = Account.total(folder / "counts" / "whole").by(1)
     available = {domain: characters for (domain,), characters in kept.characters.items()}
     return mixing.plan(available, corpus.mix, max_repeats=corpus.max_repeats)
 
 
 def _mix(run: Run, *, folder: Path) -> list[PipelineStep]:
     return [
-        _reader(folder / "whole"),
+        Shards(folder / "whole"),
         Mix(folder, corpus=run.corpus, seed=run.seed),
-        Counted(folder, place="mixed"),
-        _writer(folder / "data", by="domain"),
+        Kept(folder, place="data"),
     ]
 
 
-def _reader(folder: Path) -> JsonlReader:
-    folder.mkdir(parents=True, exist_ok=True)
-    return JsonlReader(str(folder), glob_pattern="**/*.jsonl.zst", compression="zstd", add_file_path=False)
+class Shards(JsonlReader):
+    """Read what a pass before wrote; it may have written nothing."""
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        super().__init__(str(folder), glob_pattern="**/*.jsonl.zst", compression="zstd", add_file_path=False)
+
+    def run(self, data: DocumentsPipeline = None, rank: int = 0, world_size: int = 1) -> DocumentsPipeline:
+        """Yield what came before, then this rank's shards."""
+        if self.data_folder.list_files(glob_pattern=self.glob_pattern):
+            yield from super().run(data, rank, world_size)
+        else:
+            yield from data or ()
 
 
-def _writer(folder: Path, *, by: str | None = None) -> JsonlWriter:
-    name = f"${{{by}}}/{SHARD}" if by else SHARD
-    return JsonlWriter(str(folder), output_filename=name, compression="zstd")
+def _writer(folder: Path) -> JsonlWriter:
+    return JsonlWriter(str(folder), output_filename=f"${{profile}}/{SHARD}", compression="zstd")
 
 
 def shards(folder: Path, *, part: str = "data") -> dict[str, Sequence[Path]]:

@@ -90,14 +90,43 @@ class Counted(PipelineStep):
         account.save(self.folder / f"{rank:05d}.json")
 
 
+class Kept(JsonlWriter):
+    """Write documents to FOLDER/PLACE/DOMAIN, counted by source and domain."""
+
+    def __init__(self, folder: Path, *, place: str) -> None:
+        super().__init__(
+            str(folder / place), output_filename="${domain}/${rank}.jsonl.zst", compression="zstd"
+        )
+        self.counts = folder / "counts" / place
+        self.account = Account()
+        self.rank = 0
+
+    def __enter__(self) -> Kept:
+        self.account = Account()
+        return self
+
+    def write(self, document: Document, rank: int = 0, **kwargs: Any) -> None:
+        """Write a document and count it."""
+        self.rank = rank
+        self.account.add(_origin(document), characters=len(document.text))
+        super().write(document, rank, **kwargs)
+
+    def close(self) -> None:
+        """Write the counts beside the documents."""
+        super().close()
+        if self.account.documents:
+            self.account.save(self.counts / f"{self.rank:05d}.json")
+
+
 class Dropped(JsonlWriter):
     """Keep dropped documents under dropped/STEP, with reason and counts. The exclusion writer of a filter."""
 
-    def __init__(self, folder: Path, *, step: str) -> None:
+    def __init__(self, folder: Path, *, step: str, part: str = "all") -> None:
+        """Take `part` where a step comes several times, each with documents of its own."""
         super().__init__(
-            str(folder / "dropped" / step), output_filename="${rank}.jsonl.zst", compression="zstd"
+            str(folder / "dropped" / step), output_filename=f"{part}-${{rank}}.jsonl.zst", compression="zstd"
         )
-        self.step = step
+        self.step, self.part = step, part
         self.counts = folder / "counts" / f"dropped-{step}"
         self.examples = folder / "examples" / step
         self.account = Account()
@@ -129,8 +158,8 @@ class Dropped(JsonlWriter):
         """Write the counts and the examples beside the documents."""
         super().close()
         if self.account.documents:
-            self.account.save(self.counts / f"{self.rank:05d}.json")
-            write_json(self.examples / f"{self.rank:05d}.json", self.shown)
+            self.account.save(self.counts / f"{self.part}-{self.rank:05d}.json")
+            write_json(self.examples / f"{self.part}-{self.rank:05d}.json", self.shown)
 
 
 def examples(folder: Path) -> dict[str, list[tuple[str, str]]]:

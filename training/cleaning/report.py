@@ -43,7 +43,7 @@ def gather(folder: Path, *, run: Run, seconds: Mapping[str, float]) -> dict[str,
     for key, documents in dropped["unreadable"].documents.items():
         characters = dropped["unreadable"].characters[key]
         read.add(key[:2], characters=characters, documents=documents)
-    kept, held_out = (Account.total(folder / "counts" / place) for place in ("kept", "held_out"))
+    kept, held_out = (Account.total(folder / "counts" / place) for place in ("whole", "heldout"))
     total = max(1, read.by().characters[()])
     times = _times(folder, seconds)
     return {
@@ -111,7 +111,7 @@ def _reasons(folder: Path, dropped: Mapping[str, Account], *, total: int) -> lis
 
 
 def _mix(folder: Path, *, run: Run) -> list[dict[str, Any]]:
-    kept, mixed = (Account.total(folder / "counts" / place).by(1).characters for place in ("kept", "mixed"))
+    kept, mixed = (Account.total(folder / "counts" / place).by(1).characters for place in ("whole", "data"))
     total = max(1, sum(mixed.values()))
     return [
         {
