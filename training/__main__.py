@@ -65,8 +65,11 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _run(run: Run, *, remove_stale: bool) -> None:
+    from transformers.utils import logging
+
     from training.stages import STAGES  # torch and datatrove take seconds: not for --help or a plan
 
+    logging.disable_progress_bar()
     outcomes = []
     for outcome in execute(run, STAGES, progress=_bar):
         outcomes.append(outcome)
@@ -104,6 +107,9 @@ def _show_outcomes(run: Run, outcomes: Sequence[Outcome]) -> None:
         table.add_row(outcome.name, state, span(outcome.seconds), figures)
     console = _console()
     console.print(table)
+    for place in ("corpus/report.html", "tokenizer/report/report.png"):
+        if (home(run) / place).is_file():
+            console.print(f"look at {home(run) / place}", soft_wrap=True)
     if run.training:
         names = ", ".join(training.name for training in run.training)
         console.print(f"Planned, not run by this version: {names} (--dry-run tells their size and time).")
@@ -124,6 +130,8 @@ def _console() -> Console:
 
 
 def _figure(value: object) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
     if isinstance(value, float):
         return f"{value:.4g}"
     return f"{value:,}" if isinstance(value, int) else str(value)

@@ -122,12 +122,15 @@ class Shape(Section):
 
 
 class Embeddings(Section):
-    """The base checkpoint and how its new rows are made. `base`: a folder, hf://repo, card:NAME or tiny."""
+    """The base checkpoint and how its new rows are made. `base`: see training/bases.py."""
 
     base: str
     shape: Shape | None = None
     method: Literal["mean", "focus", "random", "global-mean"] = "mean"
     shard_mb: Annotated[int, Field(ge=1)] = 2_000
+    score_documents: Annotated[int, Field(ge=0)] = (
+        0  # held-out documents a domain, old against new checkpoint
+    )
     focus_sample_mb: Annotated[float, Field(gt=0)] = 50.0
     focus_dimensions: Annotated[int, Field(ge=8)] = 256
 

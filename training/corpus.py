@@ -214,7 +214,7 @@ def _writer(folder: Path) -> JsonlWriter:
 
 def shards(folder: Path, *, part: str = "data") -> dict[str, Sequence[Path]]:
     """Return the files of a finished corpus by domain; `part` is data or heldout."""
-    domains = sorted(path for path in (folder / part).iterdir() if path.is_dir())
+    domains = sorted(path for path in (folder / part).glob("*") if path.is_dir())
     return {domain.name: sorted(domain.glob("*.jsonl.zst")) for domain in domains}
 
 

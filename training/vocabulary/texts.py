@@ -1,78 +1,41 @@
-"""Read texts back, a line or a paragraph at a time: what tokenizers are trained and compared on."""
+"""Read texts back as plain strings: what tokenizers are trained and compared on."""
 
 from __future__ import annotations
 
-import gzip
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, Final
+from typing import Final, Literal
 
-import orjson
-import zstandard
-
+from training.cleaning.formats import entries, fields_of
+from training.cleaning.readable import Fault
+from training.config import Source
 from training.errors import CorpusError
 
-_SHOWN: Final = 8  # field names in an error
+_Format = Literal["jsonl", "parquet", "text"]
+_FORMATS: Final[dict[str, _Format]] = {".jsonl": "jsonl", ".parquet": "parquet"}
+_ROWS: Final = 1_000  # that are searched for the names of fields
 
 
 def read_texts(path: Path, *, field: str = "text") -> Iterator[str]:
-    """Yield the texts of a file, plain or packed with gzip or Zstandard.
+    """Yield the texts of a file: jsonl, Parquet or plain text, the first and the last also as .gz and .zst.
 
-    A file whose name says jsonl holds an object a line, and `field` the text; objects without it or with an
-    empty one are passed over. Any other file is plain text, its paragraphs the documents. Raises CorpusError
-    with the line, also where no object has the field.
+    `field` holds the text of a row; rows without it or with an empty one are passed over. The documents of
+    plain text are its paragraphs. Raises CorpusError with the line, and where no row has the field.
     """
-    is_json = ".jsonl" in path.suffixes
-    number = 0
+    kind: _Format = next((_FORMATS[suffix] for suffix in path.suffixes if suffix in _FORMATS), "text")
+    source = Source(
+        name="texts", path=str(path), format=kind, text=(field,), documents="paragraph", domain="texts"
+    )
+    found = False
     try:
-        with _open(path) as file:
-            number = 1
-            yield from _fields(file, path=path, field=field) if is_json else _paragraphs(file)
-    except UnicodeDecodeError as error:
-        raise CorpusError(f"no UTF-8: {error.reason}", place=path) from error
-    except (OSError, EOFError, zlib.error, zstandard.ZstdError) as error:
-        what = "damaged" if number else "cannot be opened"
-        raise CorpusError(f"{what}: {error}", place=path) from error
-
-
-def _open(path: Path) -> IO[bytes]:
-    if path.suffix == ".zst":
-        packed: IO[bytes] = zstandard.open(path, "rb")
-        return packed
-    return gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb")  # type: ignore[return-value]
-
-
-def _fields(file: IO[bytes], *, path: Path, field: str) -> Iterator[str]:
-    """Yield the field of each object. Only a newline ends a line: texts hold U+2028."""
-    found, known = False, set[str]()
-    for number, line in enumerate(file, start=1):
-        try:
-            content = orjson.loads(line)
-        except ValueError as error:
-            raise CorpusError(f"no JSON: {error}", place=path, line=number) from error
-        text = content.get(field) if isinstance(content, dict) else content
-        if not isinstance(text, str | None):
-            raise CorpusError(f"{field} is {type(text).__name__}, not text", place=path, line=number)
-        if text:
-            yield text
-        found = found or field in content
-        if not found:
-            known.update(content)
-    if known and not found:
-        names = ", ".join(sorted(known)[:_SHOWN])
-        raise CorpusError(f"no line has the field {field}; there are {names}", place=path)
-
-
-def _paragraphs(file: IO[bytes]) -> Iterator[str]:
-    paragraph: list[str] = []
-    for line in file:
-        text = line.decode()
-        if text.isspace():
-            if paragraph:
-                yield "".join(paragraph)
-            paragraph = []
-        else:
-            paragraph.append(text)
-    if paragraph:
-        yield "".join(paragraph)
+        for entry in entries(path, source):
+            if isinstance(entry, Fault):
+                raise CorpusError(entry.what, place=path, line=entry.number)
+            if entry.text:
+                found = True
+                yield entry.text
+        known = set() if found or kind == "text" else fields_of(path, source, most=_ROWS)
+    except OSError as error:
+        raise CorpusError(error.strerror or str(error), place=path) from error
+    if known and field not in known:
+        raise CorpusError(f"no row has the field {field}; there are {', '.join(sorted(known))}", place=path)
