@@ -69,7 +69,7 @@ def _run(run: Run, *, remove_stale: bool) -> None:
 
     from training.stages import STAGES  # torch and datatrove take seconds: not for --help or a plan
 
-    logging.disable_progress_bar()
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     outcomes = []
     for outcome in execute(run, STAGES, progress=_bar):
         outcomes.append(outcome)

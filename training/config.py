@@ -47,11 +47,11 @@ class Source(Section):
 
 
 class Evaluation(Section):
-    """A set whose questions must not be trained on: `text` names the fields that are looked for."""
+    """A set whose questions must not be trained on: `text` names the question's field, then its choices'."""
 
     name: Name
     path: str
-    text: tuple[str, ...] = ("question",)
+    text: tuple[str, ...] = ("question", "choices")
 
 
 class Executor(Section):

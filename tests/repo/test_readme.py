@@ -88,6 +88,21 @@ def test_python_modules_and_their_subcommands_exist(command: str) -> None:
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.parametrize("command", [one for one in commands_of("python") if " -m training " in one])
+def test_training_commands_do_what_they_say(command: str, tmp_path: Path) -> None:
+    words = words_of(command)[1:]
+    if words[2] == "run":
+        words += ["--out", str(tmp_path)]
+    done = subprocess.run(
+        [sys.executable, *words], cwd=ROOT, capture_output=True, text=True, timeout=280, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert len(done.stdout.splitlines()) > 5
+    if words[2] == "run" and "--dry-run" not in words:
+        assert (tmp_path / "tiny" / "embeddings" / "model.safetensors").is_file()
+        assert "Traceback" not in done.stderr
+
+
 async def test_curl_is_answered(url: str) -> None:
     for command in commands_of("curl"):
         replaced = re.sub(r"(?:http://)?(?:127\.0\.0\.1|localhost):8000", url, command)
