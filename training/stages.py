@@ -100,13 +100,12 @@ def _vocabulary(reference: str) -> Vocabulary:
 
 def _base(data: str, reference: str) -> Path:
     """Return the base's folder; a relative one begins where the sources do, or here."""
-    if (beside := Path(data) / reference).is_dir():
-        return beside
-    return resolve_base(reference, cache=default_cache())
+    beside = Path(data) / reference
+    return resolve_base(str(beside) if beside.is_dir() else reference, cache=default_cache())
 
 
 def _base_files(data: str, reference: str) -> list[Path]:
-    """Return what tells one base from another of the same name."""
+    """Return what tells one base from another of the same name. A folder is looked into before any stage."""
     if reference.startswith("card:"):
         return [path for path in [CARDS / f"{reference.removeprefix('card:')}.toml"] if path.is_file()]
     if reference == "tiny" or reference.startswith("hf://"):
