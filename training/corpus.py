@@ -40,7 +40,9 @@ PASSING: Final = ("clean", "exact", "unique", "near", "distinct", "whole")  # be
 def _inputs(run: Run) -> list[Path]:
     data = Path(run.data)
     files = [path for source in run.corpus.sources if source.path for path in files_of(source, data=data)]
-    return files + [decontamination.file_of(evaluation, data=data) for evaluation in run.corpus.evaluations]
+    for evaluation in run.corpus.evaluations:
+        files += decontamination.files_of(evaluation, data=data)
+    return files
 
 
 def build(work: Work) -> dict[str, Any]:

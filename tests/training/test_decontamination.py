@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from datatrove.data import Document
 
-from training.cleaning.decontamination import Decontaminated, build_index, file_of
+from training.cleaning.decontamination import Decontaminated, build_index, files_of
 from training.config import Evaluation
 from training.errors import ConfigError, CorpusError
 
@@ -155,7 +155,7 @@ def test_index_is_the_same_each_time(tmp_path: Path) -> None:
 
 def test_missing_file(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"evaluation exam: there is no file .*exam\.jsonl"):
-        file_of(asked(), data=tmp_path)
+        files_of(asked(), data=tmp_path)
 
 
 def test_missing_field(tmp_path: Path) -> None:

@@ -15,12 +15,12 @@ from datatrove.data import Document
 from datatrove.pipeline.filters.base_filter import BaseFilter
 from datatrove.pipeline.writers.disk_base import DiskWriter
 
-from training.cleaning.questions import Question, file_of, load_questions, read_questions, save_questions
+from training.cleaning.questions import Question, files_of, load_questions, read_questions, save_questions
 from training.cleaning.quotations import Index, quoted
 from training.cleaning.shingles import PIECE, batches, pieces
 from training.config import Evaluation
 
-__all__ = ["Decontaminated", "build_index", "file_of"]
+__all__ = ["Decontaminated", "build_index", "files_of"]
 
 _OVERLAP: Final = 4_096  # characters: a question and its choices lie in one piece
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import gzip
 import json
 import tomllib
@@ -40,12 +41,13 @@ class Question:
     alone: bool = True
 
 
-def file_of(evaluation: Evaluation, *, data: Path) -> Path:
-    """Return the file of an evaluation set. Raises ConfigError if it is not there."""
-    path = data / evaluation.path
-    if not path.is_file():
-        raise ConfigError(f"evaluation {evaluation.name}: there is no file {path}")
-    return path
+def files_of(evaluation: Evaluation, *, data: Path) -> list[Path]:
+    """Return the files of an evaluation set, whose path may be a glob. Raises ConfigError without any."""
+    found = glob.glob(evaluation.path, root_dir=data, recursive=True)  # noqa: PTH207 (Path.glob refuses `..`)
+    files = [path for name in sorted(found) if (path := data / name).is_file()]
+    if not files:
+        raise ConfigError(f"evaluation {evaluation.name}: there is no file {data / evaluation.path}")
+    return files
 
 
 def read_questions(evaluation: Evaluation, *, data: Path) -> list[Question]:
@@ -54,9 +56,9 @@ def read_questions(evaluation: Evaluation, *, data: Path) -> list[Question]:
     The first field is the question. The others, and lists of strings, are its choices; of those that are long
     each is looked for too. Raises CorpusError with file and line, ConfigError if a field is missing.
     """
-    path = file_of(evaluation, data=data)
+    paths = files_of(evaluation, data=data)
     found: list[Question] = []
-    for line, row in _rows(path):
+    for path, line, row in ((file, *read) for file in paths for read in _rows(file)):
         name = str(row.get("id", line))
         texts, *others = [_texts(row, field, path=path, line=line) for field in evaluation.text]
         choices = [plain(choice) for field in others for choice in field if _has_words(choice)]
@@ -66,7 +68,7 @@ def read_questions(evaluation: Evaluation, *, data: Path) -> list[Question]:
         long = [choice for choice in choices if choice.count(" ") + 1 >= LONG]
         found += [_question(evaluation.name, name, choice) for choice in long]
     if not found:
-        raise CorpusError(f"evaluation {evaluation.name} has no questions", place=path)
+        raise CorpusError(f"evaluation {evaluation.name} has no questions", place=paths[0])
     return found
 
 
