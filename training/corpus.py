@@ -16,10 +16,9 @@ from typing import Any, Final
 from datatrove.data import Document, DocumentsPipeline
 from datatrove.pipeline.base import PipelineStep
 from datatrove.pipeline.readers import JsonlReader
-from datatrove.pipeline.writers.jsonl import JsonlWriter
 
 from training.cleaning import decontamination, duplicates, mixing
-from training.cleaning.accounts import Account, Counted, Dropped, Kept
+from training.cleaning.accounts import Account, Counted, Dropped, Kept, Shards
 from training.cleaning.executors import Phase, launch
 from training.cleaning.language import Language
 from training.cleaning.normal import Normalised
@@ -33,7 +32,6 @@ from training.errors import ConfigError, CorpusError
 from training.recipe import Stage, Work
 from training.samples import make_texts
 
-SHARD: Final = "${rank}.jsonl.zst"
 PASSING: Final = ("clean", "exact", "unique", "near", "distinct", "whole")  # between two passes only
 
 
@@ -110,7 +108,7 @@ def _clean(run: Run, profiles: dict[str, Profile], *, folder: Path) -> list[Pipe
         steps.append(
             PersonalData(mode=corpus.personal_data, exclusion_writer=Dropped(folder, step="personal_data"))
         )
-    return [*steps, _writer(folder / "clean")]
+    return [*steps, Shards(folder / "clean", by="profile")]
 
 
 def made(source: Source, *, seed: int) -> Iterator[Document]:
@@ -124,9 +122,9 @@ def _exact(corpus: Corpus, *, folder: Path) -> list[Phase]:
     tasks, work = corpus.executor.tasks, folder / "exact"
     removed = duplicates.exact_removed(work, exclusion_writer=Dropped(folder, step="duplicate"))
     return [
-        Phase("exact-signatures", [Shards(folder / "clean"), duplicates.exact_signature(work)], tasks),
+        Phase("exact-signatures", [Passed(folder / "clean"), duplicates.exact_signature(work)], tasks),
         Phase("exact-matches", [duplicates.exact_matches(work)], 1),
-        Phase("exact", [Shards(folder / "clean"), removed, _writer(folder / "unique")], tasks),
+        Phase("exact", [Passed(folder / "clean"), removed, Shards(folder / "unique", by="profile")], tasks),
     ]
 
 
@@ -141,19 +139,19 @@ def _alike(corpus: Corpus, profiles: dict[str, Profile]) -> dict[NearDuplicates,
 def _near(settings: NearDuplicates, names: Sequence[str], *, folder: Path, tasks: int) -> list[Phase]:
     group = "-".join(names)
     work = folder / "near" / group
-    readers = [Shards(folder / "unique" / name) for name in names]  # each passes on what the one before read
+    readers = [Passed(folder / "unique" / name) for name in names]  # each passes on what the one before read
     removed = duplicates.removed(work, exclusion_writer=Dropped(folder, step="near_duplicate", part=group))
     return [
         Phase(f"near-signatures-{group}", [*readers, duplicates.signature(work, settings)], tasks),
         Phase(f"near-buckets-{group}", [duplicates.buckets(work, settings)], settings.buckets),
         Phase(f"near-clusters-{group}", [duplicates.clusters(work, settings)], 1),
-        Phase(f"near-{group}", [*readers, removed, _writer(folder / "distinct")], tasks),
+        Phase(f"near-{group}", [*readers, removed, Shards(folder / "distinct", by="profile")], tasks),
     ]
 
 
 def _decontaminate(run: Run, *, folder: Path) -> list[PipelineStep]:
     corpus = run.corpus
-    steps: list[PipelineStep] = [Shards(folder / ("distinct" if corpus.near_duplicates else "unique"))]
+    steps: list[PipelineStep] = [Passed(folder / ("distinct" if corpus.near_duplicates else "unique"))]
     if corpus.evaluations:
         steps.append(
             decontamination.Decontaminated(
@@ -189,13 +187,13 @@ def mix_of(folder: Path, *, corpus: Corpus) -> mixing.Mix:
 
 def _mix(run: Run, *, folder: Path) -> list[PipelineStep]:
     return [
-        Shards(folder / "whole"),
+        Passed(folder / "whole"),
         Mix(folder, corpus=run.corpus, seed=run.seed),
         Kept(folder, place="data"),
     ]
 
 
-class Shards(JsonlReader):
+class Passed(JsonlReader):
     """Read what a pass before wrote; it may have written nothing."""
 
     def __init__(self, folder: Path) -> None:
@@ -208,10 +206,6 @@ class Shards(JsonlReader):
             yield from super().run(data, rank, world_size)
         else:
             yield from data or ()
-
-
-def _writer(folder: Path) -> JsonlWriter:
-    return JsonlWriter(str(folder), output_filename=f"${{profile}}/{SHARD}", compression="zstd")
 
 
 def shards(folder: Path, *, part: str = "data") -> dict[str, Sequence[Path]]:

