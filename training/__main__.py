@@ -84,7 +84,7 @@ def _run(run: Run, *, remove_stale: bool) -> None:
 @contextlib.contextmanager
 def _bar(stage: str) -> Iterator[Callable[[str, float, float], None]]:
     """Show a stage's progress on a terminal; elsewhere its beginning and end are enough."""
-    with tqdm(total=1.0, desc=stage, bar_format="{desc:<12} {percentage:3.0f}% |{bar}| {elapsed} {postfix}",
+    with tqdm(total=1.0, desc=stage, bar_format="{desc:<12} {percentage:3.0f}% |{bar}| {elapsed}<{remaining} {postfix}",
               disable=None, leave=False) as bar:  # fmt: skip
 
         def tell(note: str, done: float, total: float) -> None:

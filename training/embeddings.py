@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-import numpy as np
 import torch
 from scipy import sparse
 
@@ -30,7 +29,7 @@ from training.swap.initial import (
 from training.swap.pieces import measure_pieces, old_pieces
 from training.swap.settings import check_tokenizer, write_settings
 from training.swap.stored import Planned, Stored, write_tensors
-from training.swap.vectors import token_vectors
+from training.swap.vectors import TokenVectors, token_vectors
 from training.vocabulary.base import Vocabulary
 
 _MB: Final = 1_000_000
@@ -95,14 +94,14 @@ def _weights(
     method: Method,
     num_old: int,
     new: Vocabulary,
-    vectors: Callable[[], np.ndarray],
+    vectors: Callable[[], TokenVectors],
 ) -> sparse.csr_array:
     """Return the weights [new, old] of a method; the yardsticks carry over the special tokens alone."""
     match method:
         case "mean":
             return mean_weights(pieces, num_old=num_old)
         case "focus":
-            return focus_weights(pieces, vectors=vectors(), num_old=num_old)
+            return focus_weights(pieces, found=vectors(), num_old=num_old)
         case "random" | "global-mean":
             special = [ids if new.pieces[i].surface is None else [] for i, ids in enumerate(pieces)]
             return mean_weights(special, num_old=num_old)
