@@ -20,6 +20,7 @@ from training.plan import Row, columns, plan, span
 from training.recipe import Outcome, execute, home, prune
 
 REPORT = "tokenizer-report"
+BAR = "{desc:<12} {percentage:3.0f}% |{bar}| {elapsed}<{remaining} {postfix}"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -84,8 +85,7 @@ def _run(run: Run, *, remove_stale: bool) -> None:
 @contextlib.contextmanager
 def _bar(stage: str) -> Iterator[Callable[[str, float, float], None]]:
     """Show a stage's progress on a terminal; elsewhere its beginning and end are enough."""
-    with tqdm(total=1.0, desc=stage, bar_format="{desc:<12} {percentage:3.0f}% |{bar}| {elapsed}<{remaining} {postfix}",
-              disable=None, leave=False) as bar:  # fmt: skip
+    with tqdm(total=1.0, desc=stage, bar_format=BAR, disable=None, leave=False) as bar:
 
         def tell(note: str, done: float, total: float) -> None:
             bar.set_postfix_str(note, refresh=False)

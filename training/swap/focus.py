@@ -1,8 +1,8 @@
 """FOCUS: a new token's row as a combination of the rows of tokens that both vocabularies have.
 
 Dobler and de Melo 2023, arXiv 2305.14481: shared tokens keep their rows; each other one gets sparsemax
-weights over the shared ones by the similarity of auxiliary vectors. Three changes, each better on Gemma 3 270M
-(`tests.bench swap` shows both versions): shared tokens that are rare in the texts are left out, the
+weights over the shared ones by the similarity of auxiliary vectors. Three changes, each better on Gemma 3
+270M (`tests.bench swap` shows both versions): shared tokens that are rare in the texts are left out, the
 similarities are sharpened, and a part of the row is the mean of the old pieces.
 """
 
@@ -18,7 +18,7 @@ from scipy import sparse
 from training.swap.initial import mean_weights
 from training.swap.vectors import TokenVectors
 
-SHARPNESS: Final = 3.0  # factor on the similarities; 1 in the paper
+SHARPNESS: Final = 2.0  # factor on the similarities; 1 in the paper
 SHARE: Final = 0.6  # of the row that comes from shared tokens; 1 in the paper
 LEAST: Final = 20  # times that a shared token must stand in the texts to be taken after
 _CHUNK: Final = 512  # new tokens at once: 20 MB of similarities to 10,000 shared ones

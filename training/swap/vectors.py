@@ -1,4 +1,4 @@
-"""Auxiliary vectors of the new tokens: near for tokens that stand among the same neighbours or are spelled alike.
+"""Auxiliary vectors of the new tokens: near for those with the same neighbours, or of like spelling.
 
 Neighbours: positive pointwise mutual information, factorised. That is what skip-gram with negative sampling
 fits implicitly (Levy and Goldberg 2014); contexts smoothed by 0.75 and the square root of the singular values
