@@ -58,7 +58,7 @@ class Result:
 
     def add(self, name: str, value: float, unit: str, **target: float | None) -> None:
         """Add a row; see `Row` for targets."""
-        self.rows.append(Row(name=name, value=round(value, 4), unit=unit, **target))
+        self.rows.append(Row(name=name, value=round(float(value), 4), unit=unit, **target))
 
 
 def percentile(values: Sequence[float], share: float) -> float:
