@@ -18,10 +18,10 @@ from tests.bench.report import Result, Skipped, save, show
 
 ALL = ("overhead", "relay", "streams", "overload", "engine", "start")
 ALL += ("keys", "extraction", "reviews", "replies", "injections", "bulk")
-ALL += ("cleaning", "personal", "duplicates", "decontamination", "tokenizers", "swap")
+ALL += ("corpus", "cleaning", "personal", "duplicates", "decontamination", "tokenizers", "swap")
 USUAL = tuple(name for name in ALL if name != "start")
 REAL = ("engine", "start", "extraction", "reviews", "replies", "injections", "bulk")  # with a real vLLM
-LONG = (*REAL, "cleaning", "duplicates", "tokenizers", "swap")
+LONG = (*REAL, "corpus", "cleaning", "duplicates", "tokenizers", "swap")
 LIMIT_S = dict.fromkeys(LONG, 3600)  # of wall time; a hung benchmark is a failed one
 USUAL_LIMIT_S = 900
 
