@@ -24,6 +24,7 @@ from training.vocabulary.texts import read_texts
 
 COMPARED: Final = 1_000  # held-out documents a domain
 CONTEXT: Final = 512
+SCORED: Final = 1_000  # characters of a document: twenty novels whole would take hours on a CPU
 _FINGERPRINTED: Final = ("config.json", "*.safetensors", "tokenizer*", "tekken*.json")
 
 
@@ -72,7 +73,8 @@ def swap(work: Work) -> dict[str, Any]:
         corpus=texts,
         dimensions=settings.focus_dimensions,
     )
-    for domain, held_out in _held_out(work, limit=settings.score_documents).items():
+    for domain, texts_of in _held_out(work, limit=settings.score_documents).items():
+        held_out = [text[:SCORED] for text in texts_of]
         work.progress(f"scoring {domain}", 1, 1)
         before, after = (bits_per_character(one, held_out, context=CONTEXT) for one in (base, work.folder))
         figures[f"bits a character, {domain}"] = f"{before.value:.3f} → {after.value:.3f}"
