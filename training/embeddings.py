@@ -80,7 +80,7 @@ def swap_embeddings(
         "tied": checkpoint.head is None,
         "rows before": checkpoint.num_rows,
         "rows": num_rows,
-        "tokens copied": figures.one_piece,
+        "tokens in both": figures.one_piece,
         "old pieces per token": figures.mean_pieces,
         "tokens without pieces": figures.unmapped,
         "MB": sum(shard.stat().st_size for shard in shards) / _MB,

@@ -20,7 +20,7 @@ def test_every_kind_of_text_has_its_profile():
     profiles = load_profiles({})
     kinds = {"web", "prose", "listings", "reviews", "dialogues", "documentation", "english"}
     assert kinds == set(profiles)
-    short = {"listings", "reviews", "dialogues"}  # a changed word is more of a short text: more, weaker buckets
+    short = {"listings", "reviews", "dialogues"}  # a changed word is more of a short text
     for name, profile in profiles.items():
         near = profile.near_duplicates
         assert (near.ngram, near.buckets, near.hashes) == ((5, 25, 5) if name in short else (5, 20, 6))

@@ -54,11 +54,12 @@ def make_rows(old_rows: Rows, *, plan: Plan, num_rows: int, seed: int) -> Iterat
     """Yield the new rows in chunks [N, D], in float32.
 
     Without old pieces, or with one that is all zeros as padding is in Gemma, a row is the mean of all old
-    ones, which by Hewitt (2021) moves the distribution of the next token least
-    (nlp.stanford.edu/~johnhew/vocab-expansion.html); a drawn one is normal with the old rows' mean and
-    deviation in each dimension. The rows after the vocabulary's last are the mean of the new
-    ones: their logit is the average one, so never the highest, and exp being convex they take at most their
-    share of the probability (63 of 32,064: 0.2 %).
+    ones: by Hewitt (2021, nlp.stanford.edu/~johnhew/vocab-expansion.html) what moves the distribution of the
+    next token least. A drawn row is normal with the old rows' mean and deviation in each dimension.
+
+    The rows after the vocabulary's last are the mean of the new ones: their logit is the average one, so
+    never the highest, and exp being convex they take at most their share of the probability (63 of 32,064:
+    0.2 %).
     """
     mean_D, deviation_D = _moments(old_rows, ids=plan.trained_U)
     generator = torch.Generator().manual_seed(seed)

@@ -24,6 +24,7 @@ _NGRAMS: Final = (2, 5)
 _SMOOTHING: Final = 0.75
 _BLOCK: Final = 2_000_000  # tokens counted at once: about 100 MB
 _POWER_ITERATIONS: Final = 3
+_SEEDS: Final = 2**32  # that numpy takes
 _BREAK: Final = -1
 _BREAKS: Final = [_BREAK] * WINDOW  # between documents: their tokens are no neighbours
 
@@ -101,7 +102,7 @@ def _factorised(matrix: Any, *, dimensions: int, seed: int) -> np.ndarray:
     from sklearn.utils.extmath import randomized_svd
 
     size = min(dimensions, *(side - 1 for side in matrix.shape))
-    left, values, _ = randomized_svd(matrix, size, n_iter=_POWER_ITERATIONS, random_state=seed)
+    left, values, _ = randomized_svd(matrix, size, n_iter=_POWER_ITERATIONS, random_state=seed % _SEEDS)
     vectors = (left * np.sqrt(values)).astype(np.float32)
     vectors[np.diff(matrix.indptr) == 0] = 0  # rounding gives them a direction otherwise
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
