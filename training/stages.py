@@ -44,6 +44,7 @@ def train(work: Work) -> dict[str, Any]:
         return figures
     work.progress("comparing", 1, 1)
     new = load_vocabulary(str(work.folder))
+    new.name = work.run.name  # not that of the folder, which is half-made
     found = report([new, *map(_vocabulary, settings.compare_with)], held_out)
     found.save(work.folder / "report")
     for row in found.rows:
