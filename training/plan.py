@@ -19,7 +19,9 @@ CORPUS_MB_S: Final = 0.65  # short texts; prose goes four times as fast
 CORPUS_MEMORY_GB: Final = 0.7
 TOKENIZER_MB_S: Final = 4.0
 TOKENIZER_MEMORY: Final = 6.5  # bytes a byte of sample: 0.53 GB for 81 MB, slower beyond
-SWAP_MB_S: Final = 150.0
+SWAP_MB_S: Final = 75.0
+SWAP_MEMORY_GB: Final = 0.5  # Mistral 7B's shapes: rows are made in chunks, the rest is copied
+FOCUS_MEMORY_GB: Final = 2.0  # more, for pairs of tokens and their vectors
 KEPT: Final = 0.73  # share of 1.5 TB that the reference team kept
 BYTES_A_CHARACTER: Final = 1.8  # Russian text with digits, spaces and Latin names
 CHARACTERS_A_TOKEN: Final = 3.4
@@ -95,8 +97,8 @@ def _embeddings(run: Run) -> Row:
     new = arithmetic.parameters(shape, vocabulary=vocabulary)
     what = f"{run.embeddings.base}, {shape.vocabulary:,} → {vocabulary:,} rows, {run.embeddings.method}; "
     what += f"{_count(old)} → {_count(new)} parameters"
-    matrices = 3 * max(shape.vocabulary, vocabulary) * shape.hidden * 4
-    return Row("embeddings", what, amount(new * 2), amount(matrices), span(new * 2 / 1e6 / SWAP_MB_S))
+    memory = SWAP_MEMORY_GB + (FOCUS_MEMORY_GB if run.embeddings.method == "focus" else 0)
+    return Row("embeddings", what, amount(new * 2), f"{memory:g} GB", span(new * 2 / 1e6 / SWAP_MB_S))
 
 
 def _training(run: Run) -> list[Row]:
