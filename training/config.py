@@ -16,7 +16,7 @@ Share = Annotated[float, Field(ge=0, le=1)]
 
 
 class Section(BaseModel):
-    """A table of a run file."""
+    """A table of a run file. A field with `exclude` changes nothing that a stage makes, and no stage's key."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
@@ -36,7 +36,9 @@ class Source(Section):
     documents: Literal["file", "paragraph", "line"] = "file"  # what one document of a plain text file is
     profile: str = "web"
     domain: Name
-    size_gb: Annotated[float, Field(gt=0)] | None = None  # of text, for a plan made where the files are not
+    size_gb: float | None = Field(
+        default=None, gt=0, exclude=True
+    )  # of text, for a plan where the files are not
     licence: str = "unknown"
 
     @model_validator(mode="after")
@@ -55,15 +57,18 @@ class Evaluation(Section):
 
 
 class Executor(Section):
-    """Where the corpus is cleaned: here, on Slurm or on Ray. `tasks` shards, `workers` of them at a time."""
+    """Where the corpus is cleaned: here, on Slurm or on Ray. `tasks` shards, `workers` of them at a time.
 
-    kind: Literal["local", "slurm", "ray"] = "local"
+    Only `tasks` shapes what is written; the rest may change between two tries of one corpus.
+    """
+
+    kind: Literal["local", "slurm", "ray"] = Field(default="local", exclude=True)
     tasks: Annotated[int, Field(ge=1)] = 2
-    workers: Annotated[int, Field(ge=1)] = 2
-    partition: str | None = None  # of Slurm
-    time: str = "24:00:00"
-    memory_gb: Annotated[int, Field(ge=1)] = 4  # a task
-    setup: str | None = None  # command that enters the environment on a node
+    workers: int = Field(default=2, ge=1, exclude=True)
+    partition: str | None = Field(default=None, exclude=True)  # of Slurm
+    time: str = Field(default="24:00:00", exclude=True)
+    memory_gb: int = Field(default=4, ge=1, exclude=True)  # a task
+    setup: str | None = Field(default=None, exclude=True)  # command that enters the environment on a node
 
 
 class Corpus(Section):
@@ -125,7 +130,7 @@ class Embeddings(Section):
     """The base checkpoint and how its new rows are made. `base`: see training/bases.py."""
 
     base: str
-    shape: Shape | None = None
+    shape: Shape | None = Field(default=None, exclude=True)
     method: Literal["mean", "focus", "random", "global-mean"] = "mean"
     shard_mb: Annotated[int, Field(ge=1)] = 2_000
     score_documents: Annotated[int, Field(ge=0)] = (

@@ -6,9 +6,11 @@ import contextlib
 import json
 import tempfile
 from collections.abc import Iterator
+from functools import partial
 
 from tests.bench.report import ROOT, Result, Skipped
 from training import corpus
+from training.cleaning.reading import SourceReader
 from training.config import load_run
 from training.recipe import Progress, execute
 
@@ -30,7 +32,9 @@ async def run(*, quick: bool) -> Result:
         here = found.model_copy(update={"data": str(DATA), "out": out})
         (outcome,) = execute(here, [corpus.STAGE], progress=_silent)
         report = json.loads((outcome.folder / "report.json").read_text(encoding="utf-8"))
-    megabytes, seconds = report["megabytes"], report["seconds"]
+        reader = SourceReader(here.corpus.sources, data=DATA, make=partial(corpus.made, seed=here.seed))
+        megabytes = sum(len(document.text.encode()) for document in reader.run()) / 1e6
+    seconds = report["seconds"]
     result = Result(
         compared=f"the corpus stage of {RUN.name}, two workers; every pass goes over all of it, but near "
         "duplicates, which go by profile"

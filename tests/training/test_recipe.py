@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from training.config import Corpus, Embeddings, Run, Source, Tokenizer
+from training.config import Corpus, Embeddings, Executor, Run, Source, Tokenizer
 from training.errors import CorpusError, TrainingError
 from training.recipe import Outcome, Progress, Stage, Work, execute, fingerprint, home, prune
 
@@ -111,6 +111,18 @@ def test_a_changed_stage_is_redone_with_all_after_it(out: Path, changes: Any, re
     stages.ran.clear()
     go(make_run(out), stages)
     assert stages.ran == [], "what was made with the first settings is still there"
+
+
+def test_another_place_or_number_of_workers_redoes_nothing(out: Path) -> None:
+    stages, run = Stages(), make_run(out)
+    go(run, stages)
+    there = Executor(
+        kind="slurm", workers=64, partition="cpu", time="1:00:00", memory_gb=8, setup="source env"
+    )
+    moved = run.model_copy(update={"corpus": run.corpus.model_copy(update={"executor": there})})
+    assert [outcome.skipped for outcome in go(moved, stages)] == [True] * 3
+    cut = run.model_copy(update={"corpus": run.corpus.model_copy(update={"executor": Executor(tasks=9)})})
+    assert [outcome.skipped for outcome in go(cut, stages)] == [False] * 3
 
 
 def test_changed_input_is_noticed_by_content_and_not_by_time(out: Path) -> None:

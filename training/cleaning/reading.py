@@ -143,11 +143,6 @@ def files_of(source: Source, *, data: Path) -> list[Path]:
     return files
 
 
-def input_size(sources: Sequence[Source], *, data: Path) -> int:
-    """Return the bytes that the sources' files take on disk."""
-    return sum(path.stat().st_size for source in sources for path in files_of(source, data=data))
-
-
 def dealt(sizes: Sequence[int], *, num: int) -> list[list[int]]:
     """Deal items to `num` hands, the largest first and each to the lightest hand; hands keep the order."""
     hands: list[list[int]] = [[] for _ in range(num)]

@@ -58,7 +58,6 @@ def gather(folder: Path, *, run: Run, seconds: Mapping[str, float]) -> dict[str,
         "mix": _mix(folder, run=run),
         "personal_data": _personal(folder),
         "seconds": times,
-        "megabytes": round(read.by().characters[()] * 1.8 / 1e6, 1),
     }
 
 
