@@ -16,7 +16,7 @@ Share = Annotated[float, Field(ge=0, le=1)]
 
 
 class Section(BaseModel):
-    """A table of a run file. A field with `exclude` changes nothing that a stage makes, and no stage's key."""
+    """A table of a run file. A field with `exclude` changes nothing that a stage makes, so no key."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
