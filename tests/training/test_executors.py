@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import stat
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,9 +11,10 @@ from datatrove.data import Document, DocumentsPipeline
 from datatrove.executor import RayPipelineExecutor
 from datatrove.pipeline.base import PipelineStep
 
+from training import config, corpus
 from training.cleaning.accounts import Account, Counted, Dropped, examples, read_documents
 from training.cleaning.executors import Pending, Phase, executors, launch
-from training.config import Executor
+from training.config import Corpus, Executor, Run
 from training.errors import ConfigError, CorpusError, TrainingError
 
 
@@ -174,3 +176,49 @@ def test_ray_gets_the_same_steps(tmp_path: Path) -> None:
     assert all(isinstance(one, RayPipelineExecutor) for one in made)
     assert (made[1].depends, made[1].world_size, made[1].workers) == (made[0], 4, 3)
     assert made[1].mem_per_cpu_gb == 7.0
+
+
+RUNS_AT_ONCE = """#!/bin/sh
+# A cluster of one machine: the script's tasks are run here, one after the other, before sbatch answers.
+for script do :; done
+export SLURM_NODELIST=localhost
+last=$(sed -n 's/^#SBATCH --array=0-\\([0-9]*\\).*/\\1/p' "$script")
+for task in $(seq 0 "$last"); do
+  SLURM_ARRAY_TASK_ID=$task RUN_OFFSET=0 bash "$script" >> "$SBATCH_CALLS" 2>&1 || exit 1
+done
+echo "Submitted batch job 7"
+"""
+
+
+def test_what_slurm_gets_does_the_same_as_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    bin_folder = tmp_path / "bin"
+    bin_folder.mkdir()
+    for name, text in (
+        ("sbatch", RUNS_AT_ONCE),
+        ("srun", '#!/bin/sh\nwhile [ "$1" != launch_pickled_pipeline ]; do shift; done\nexec "$@"\n'),
+        ("scontrol", "#!/bin/sh\necho localhost\n"),
+        ("merge_stats", "#!/bin/sh\n"),
+    ):
+        (bin_folder / name).write_text(text)
+        (bin_folder / name).chmod(0o755)
+    monkeypatch.setenv("PATH", str(Path(sys.executable).parent), prepend=":")
+    monkeypatch.setenv("PATH", str(bin_folder), prepend=":")
+    monkeypatch.setenv("SBATCH_CALLS", str(tmp_path / "calls"))
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
+    source = config.Source(name="made", made=60, domain="listings", profile="listings")
+    outcomes = {}
+    for kind in ("local", "slurm"):
+        executor = Executor(kind=kind, tasks=2, workers=1, partition="cpu")
+        run = Run(name=kind, seed=3, corpus=Corpus(sources=(source,), executor=executor, held_out=0.0))
+        folder = tmp_path / kind
+        phases = corpus.phases(run, folder=folder)
+        if kind == "slurm":
+            with pytest.raises(Pending):
+                launch(phases, executor, folder=folder, progress=silent)
+        launch(phases, executor, folder=folder, progress=silent)
+        texts = [
+            one["text"] for path in sorted((folder / "data").rglob("*.zst")) for one in read_documents(path)
+        ]
+        outcomes[kind] = sorted(texts)
+    assert outcomes["slurm"] == outcomes["local"], (tmp_path / "calls").read_text()[-2000:]
+    assert len(outcomes["local"]) > 40
