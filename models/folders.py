@@ -42,7 +42,7 @@ def building(
     if not is_complete(target):
         with _explained(target), _locked(target):
             if not is_complete(target):
-                partial = target.with_name(f"{target.name}.partial")
+                partial = partial_folder(target)
                 if not resume:
                     _remove(partial)
                 partial.mkdir(exist_ok=True)
@@ -55,6 +55,11 @@ def building(
                 _publish(partial, target=target, about=about)
                 return
     yield None
+
+
+def partial_folder(target: Path) -> Path:
+    """Return where a folder lies while it is filled."""
+    return target.with_name(f"{target.name}.partial")
 
 
 def is_complete(folder: Path) -> bool:

@@ -6,6 +6,7 @@ import argparse
 import contextlib
 import importlib
 import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -15,11 +16,12 @@ from tqdm import tqdm
 
 from models.errors import ContractError
 from training.config import Run, load_run
-from training.errors import TrainingError
+from training.errors import Interrupted, TrainingError
 from training.plan import Row, columns, plan, span
-from training.recipe import Outcome, execute, home, prune
+from training.recipe import MAIN, Outcome, execute, home, prune
 
 REPORT = "tokenizer-report"
+LINE_S = 30.0  # between two lines of progress in a log file
 BAR = "{desc:<12} {percentage:3.0f}% |{bar}| {elapsed}<{remaining} {postfix}"
 
 
@@ -41,6 +43,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             return 0
         for run in runs:
             _run(run, remove_stale=arguments.prune)
+    except Interrupted as error:
+        _say(f"{error}; the same command goes on from here")
+        return 130
     except (TrainingError, ContractError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
@@ -68,32 +73,47 @@ def _parser() -> argparse.ArgumentParser:
 def _run(run: Run, *, remove_stale: bool) -> None:
     from transformers.utils import logging
 
-    from training.stages import STAGES  # torch and datatrove take seconds: not for --help or a plan
+    from training.stages import stages_of  # torch and datatrove take seconds: not for --help or a plan
 
     logging.disable_progress_bar()  # type: ignore[no-untyped-call]
-    outcomes = []
-    for outcome in execute(run, STAGES, progress=_bar):
+    outcomes, stages = [], stages_of(run)
+    for outcome in execute(run, stages, progress=_bar):
         outcomes.append(outcome)
-        state = "finished earlier" if outcome.skipped else f"done in {span(outcome.seconds)}"
-        print(f"{outcome.name}: {state}", file=sys.stderr, flush=True)
+        _say(
+            f"{outcome.name}: "
+            + ("finished earlier" if outcome.skipped else f"done in {span(outcome.seconds)}")
+        )
+    if not MAIN:
+        return
     _show_outcomes(run, outcomes)
     if remove_stale:
-        for path in prune(run, STAGES):
+        for path in prune(run, stages):
             print(f"removed {path}")
+
+
+def _say(line: str) -> None:
+    """Tell people something, once, however many processes torchrun has started."""
+    if MAIN:
+        print(line, file=sys.stderr, flush=True)
 
 
 @contextlib.contextmanager
 def _bar(stage: str) -> Iterator[Callable[[str, float, float], None]]:
-    """Show a stage's progress on a terminal; elsewhere its beginning and end are enough."""
+    """Show a stage's progress as a bar on a terminal, elsewhere as a line now and then."""
     with tqdm(total=1.0, desc=stage, bar_format=BAR, disable=None, leave=False) as bar:
+        told = time.monotonic()
 
         def tell(note: str, done: float, total: float) -> None:
+            nonlocal told
+            if bar.disable and time.monotonic() - told > LINE_S:
+                told = time.monotonic()
+                _say(f"{stage}: {done / total:4.0%} {note}")
             bar.set_postfix_str(note, refresh=False)
             bar.update(max(0.0, min(1.0, done / total) - bar.n))
             bar.refresh()
 
         if bar.disable:
-            print(f"{stage}: begun", file=sys.stderr, flush=True)
+            _say(f"{stage}: begun")
         yield tell
 
 
@@ -102,17 +122,18 @@ def _show_outcomes(run: Run, outcomes: Sequence[Outcome]) -> None:
     for heading in ("stage", "state", "time", "figures"):
         table.add_column(heading, overflow="fold")
     for outcome in outcomes:
-        figures = "\n".join(f"{name}: {_figure(value)}" for name, value in outcome.figures.items())
+        told = {name: value for name, value in outcome.figures.items() if name != "serve"}
+        figures = "\n".join(f"{name}: {_figure(value)}" for name, value in told.items())
         state = "finished earlier" if outcome.skipped else "done"
         table.add_row(outcome.name, state, span(outcome.seconds), figures)
     console = _console()
     console.print(table)
-    for place in ("corpus/report.html", "tokenizer/report/report.png"):
+    seen = ["corpus/report.html", "tokenizer/report/report.png"]
+    for place in [*seen, *(f"{training.name}/loss.png" for training in run.training)]:
         if (home(run) / place).is_file():
             console.print(f"look at {home(run) / place}", soft_wrap=True)
-    if run.training:
-        names = ", ".join(training.name for training in run.training)
-        console.print(f"Planned, not run by this version: {names} (--dry-run tells their size and time).")
+    if serve := outcomes[-1].figures.get("serve"):
+        console.print(f"serve it: {serve}", soft_wrap=True)
 
 
 def _show_plan(run: Run) -> None:

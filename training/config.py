@@ -5,20 +5,16 @@ from __future__ import annotations
 import json
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from training.errors import ConfigError
+from training.optimization import Export, Tracking, Training
+from training.section import Name, Section, Share
 
-Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")]
-Share = Annotated[float, Field(ge=0, le=1)]
-
-
-class Section(BaseModel):
-    """A table of a run file. A field with `exclude` changes nothing that a stage makes, so no key."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+# Stages that a training may not be named after.
+RESERVED: Final = frozenset({"corpus", "tokenizer", "embeddings", "packing", "dialogues", "export"})
 
 
 class Source(Section):
@@ -76,7 +72,7 @@ class Corpus(Section):
 
     `mix`: share of the characters per domain; an empty table keeps everything. `max_repeats`: how often a
     small domain's documents may come again to reach its share. `held_out`: share of documents that are kept
-    for measuring.
+    for measuring. `profiles`: changes to those in cleaning/profiles.toml.
     """
 
     sources: Annotated[tuple[Source, ...], Field(min_length=1)]
@@ -84,10 +80,12 @@ class Corpus(Section):
     personal_data: Literal["replace", "drop", "keep"] = "replace"
     near_duplicates: bool = True
     evaluations: tuple[Evaluation, ...] = ()
-    mix: dict[str, Share] = {}
+    mix: dict[str, Share] = Field(default_factory=dict)
     max_repeats: Annotated[float, Field(ge=1)] = 4.0
     held_out: Share = 0.01
-    profiles: dict[str, dict[str, Any]] = {}  # changes to the profiles in cleaning/profiles.toml
+    profiles: dict[str, dict[str, Any]] = Field(
+        default_factory=dict
+    )
     executor: Executor = Executor()
 
     @model_validator(mode="after")
@@ -107,7 +105,7 @@ class Tokenizer(Section):
 
     vocabulary: Annotated[int, Field(ge=512)] = 32_768
     sample_mb: Annotated[float, Field(gt=0)] = 100.0
-    upweight: dict[str, Annotated[float, Field(gt=0)]] = {}
+    upweight: dict[str, Annotated[float, Field(gt=0)]] = Field(default_factory=dict)
     min_frequency: Annotated[int, Field(ge=1)] = 2
     chat_template: str = "chatml"
     compare_with: tuple[str, ...] = ("mistral-v0.1",)
@@ -126,29 +124,36 @@ class Shape(Section):
     tied: bool
 
 
-class Embeddings(Section):
-    """The base checkpoint and how its new rows are made. `base`: see training/bases.py."""
+class Base(Section):
+    """The checkpoint that the run starts from: a folder, hf://…, card:NAME or tiny (training/bases.py)."""
 
-    base: str
-    shape: Shape | None = Field(default=None, exclude=True)
+    checkpoint: str
+    shape: Shape | None = Field(default=None, exclude=True)  # where the checkpoint is not on this machine
+
+
+class Embeddings(Section):
+    """How the rows of a new vocabulary are made. `score_documents`: held out, a domain, old against new."""
+
     method: Literal["mean", "focus", "random", "global-mean"] = "mean"
     shard_mb: Annotated[int, Field(ge=1)] = 2_000
-    score_documents: Annotated[int, Field(ge=0)] = (
-        0  # held-out documents a domain, old against new checkpoint
-    )
+    score_documents: Annotated[int, Field(ge=0)] = 0
     focus_sample_mb: Annotated[float, Field(gt=0)] = 50.0
     focus_dimensions: Annotated[int, Field(ge=8)] = 256
 
 
-class Training(Section):
-    """A stage of the loop, so far only planned: what is trained, on how many tokens."""
+class Dialogues(Section):
+    """Dialogues to fine-tune on: JSONL with a list `messages` of role and content, or made up here."""
 
     name: Name
-    trainable: Literal["embeddings", "all"]
-    tokens: Annotated[int, Field(ge=1)]
-    batch_tokens: Annotated[int, Field(ge=1)] = 4_194_304  # 2**22
-    sequence_length: Annotated[int, Field(ge=16)] = 4_096
-    learning_rate: Annotated[float, Field(gt=0)]
+    path: str | None = None  # relative to `data`, may be a glob
+    made: Annotated[int, Field(ge=1)] | None = None
+    licence: str = "unknown"
+
+    @model_validator(mode="after")
+    def _one_origin(self) -> Dialogues:
+        if (self.path is None) == (self.made is None):
+            raise ValueError(f"dialogues {self.name}: give either `path` or `made`")
+        return self
 
 
 class Compute(Section):
@@ -168,9 +173,13 @@ class Run(Section):
     data: str = "."
     out: str = "out"
     corpus: Corpus
+    base: Base | None = None
     tokenizer: Tokenizer | None = None
     embeddings: Embeddings | None = None
+    dialogues: tuple[Dialogues, ...] = ()
     training: tuple[Training, ...] = ()
+    export: Export | None = None
+    tracking: Tracking = Tracking()
     compute: Compute = Compute()
 
     @model_validator(mode="after")
@@ -179,6 +188,23 @@ class Run(Section):
             raise ValueError(
                 "[embeddings] needs a [tokenizer]: without a new vocabulary there are no new rows"
             )
+        if (self.embeddings or self.training) and not self.base:
+            raise ValueError("[embeddings] and [[training]] need a [base] to start from")
+        if self.export and not self.training:
+            raise ValueError("[export] needs a [[training]]: a base as it was has a card of its own")
+        names = [training.name for training in self.training]
+        if len(set(names)) != len(names) or set(names) & RESERVED:
+            raise ValueError(f"training: names must differ, also from {', '.join(sorted(RESERVED))}")
+        order = [training.vocabulary for training in self.training]
+        if order != sorted(order):
+            raise ValueError('training: what has vocabulary = "base" comes before what has the new one')
+        if "base" in order and not self.embeddings:
+            raise ValueError('training: vocabulary = "base" is for runs with [embeddings]; leave it out')
+        for training in self.training:
+            if training.data == "dialogues" and not self.dialogues:
+                raise ValueError(f'training {training.name}: data = "dialogues" needs a [[dialogues]]')
+            if unknown := training.mixture.keys() - {source.domain for source in self.corpus.sources}:
+                raise ValueError(f"training {training.name}: mixture: no source has {', '.join(unknown)}")
         return self
 
 

@@ -4,7 +4,9 @@ TrainingError
 ├── ConfigError     a run file that cannot be read or breaks its schema
 ├── CorpusError     a text that cannot be read, named by file and line; or a corpus of nothing
 ├── TokenizerError  a tokenizer that cannot be had, trained or trusted
-└── CheckpointError a base or its weights that are missing, damaged or do not fit the tokenizer
+├── CheckpointError a base, its weights or a saved state that is missing, damaged or does not fit
+├── SpikeError      a loss that explodes again and again in one place
+└── Interrupted     a person or the scheduler asked to stop; the state is saved
 
 `__main__` prints the text of any of them and exits with 1, without a traceback.
 """
@@ -42,4 +44,12 @@ class TokenizerError(TrainingError):
 
 
 class CheckpointError(TrainingError):
-    """A base or its weights are missing, damaged or do not fit the tokenizer."""
+    """A base, its weights or a saved state is missing, damaged or does not fit."""
+
+
+class SpikeError(TrainingError):
+    """The loss exploded in one place as often as the guard was allowed to go back."""
+
+
+class Interrupted(TrainingError):
+    """A signal asked the run to stop; its state was saved first."""

@@ -10,6 +10,8 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import os
+import re
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -19,12 +21,16 @@ from typing import Any, Final
 
 from filelock import FileLock, Timeout
 
-from models.folders import MANIFEST, building, is_complete
-from training.config import Run, Section
+from models.folders import MANIFEST, building, is_complete, partial_folder
+from training.config import Run
 from training.errors import TrainingError
+from training.section import Section
 
 _WHOLE: Final = 2**26  # 64 MiB: up to here a file is its bytes, beyond it its ends, size and time
 _END: Final = 2**20
+_POLL_S: Final = 0.2
+_STAGE_FOLDER: Final = re.compile(r".+-[0-9a-f]{12}(\.partial)?")
+MAIN: Final = os.environ.get("RANK", "0") == "0"  # of the processes that torchrun started
 Progress = Callable[[str, float, float], None]
 
 
@@ -42,16 +48,19 @@ class Work:
 class Stage:
     """A stage as a value. `settings` is None for a run that has no such stage.
 
-    `build` fills `Work.folder` and returns figures for the summary. `version` is raised when its code makes
-    something else of the same settings. `resumes`: what a killed run left in the folder is of use.
+    `inputs`: files, or texts that name what has none. `build` fills `Work.folder` and returns figures for the
+    summary. `version` is raised when its code makes something else of the same settings. `resumes`: what a
+    killed run left in the folder is of use. `collective`: all processes that torchrun started build it
+    together; else the first does, and the others wait.
     """
 
     name: str
     settings: Callable[[Run], Section | None]
-    inputs: Callable[[Run], Sequence[Path]]
+    inputs: Callable[[Run], Sequence[Path | str]]
     build: Callable[[Work], dict[str, Any]]
     version: int = 1
     resumes: bool = False
+    collective: bool = False
 
 
 @dataclass(frozen=True)
@@ -91,7 +100,7 @@ def arrange(run: Run, stages: Sequence[Stage]) -> list[Planned]:
             "version": stage.version,
             "settings": settings.model_dump(mode="json"),
             "seed": run.seed,
-            "inputs": [fingerprint(path) for path in stage.inputs(run)],
+            "inputs": [one if isinstance(one, str) else fingerprint(one) for one in stage.inputs(run)],
             "before": planned[-1].key if planned else None,
         }
         key = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
@@ -125,15 +134,17 @@ def execute(
     """Yield each stage's outcome as it is reached. A second process on the same run is refused.
 
     `progress` opens a bar for the named stage. Raises TrainingError, and StoreError where there is no room.
+    Of the processes that torchrun started, the first builds and publishes.
     """
-    with _alone(home(run)):
+    with _alone(home(run)) if MAIN else contextlib.nullcontext():
         before: dict[str, Path] = {}
         for planned in arrange(run, stages):
             skipped = planned.finished
             if not skipped:
                 _build(planned, run=run, before=before, progress=progress)
             about = json.loads((planned.folder / MANIFEST).read_bytes())["about"]
-            _link(planned)
+            if MAIN:
+                _link(planned)
             before[planned.stage.name] = planned.folder
             yield Outcome(
                 planned.stage.name,
@@ -151,6 +162,13 @@ def _build(
     before: Mapping[str, Path],
     progress: Callable[[str], contextlib.AbstractContextManager[Progress]],
 ) -> None:
+    if not MAIN:
+        if planned.stage.collective:
+            partial = partial_folder(planned.folder)
+            planned.stage.build(Work(run, partial, dict(before), lambda note, done, total: None))
+        while not planned.finished:  # on the disk that all machines of a run share
+            time.sleep(_POLL_S)
+        return
     about: dict[str, Any] = {"stage": planned.stage.name, "key": planned.key}
     with building(planned.folder, resume=planned.stage.resumes, about=about) as folder:
         if folder is None:  # finished by another process a moment ago
@@ -173,11 +191,10 @@ def _link(planned: Planned) -> None:
 def prune(run: Run, stages: Sequence[Stage]) -> list[Path]:
     """Remove the folders of earlier settings and of killed tries; return what was removed."""
     keep = {planned.folder.name for planned in arrange(run, stages)}
-    names = {stage.name for stage in stages}
     stale = [
         path
-        for path in sorted(home(run).glob("*-*"))
-        if path.is_dir() and path.name not in keep and path.name.partition("-")[0] in names
+        for path in sorted(home(run).iterdir() if home(run).is_dir() else [])
+        if _STAGE_FOLDER.fullmatch(path.name) and path.is_dir() and path.name not in keep
     ]
     with _alone(home(run)):
         for path in stale:

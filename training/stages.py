@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from functools import partial
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any, Final
 
 from models.card import CARDS
 from models.store import default_cache
-from training import corpus
+from training import corpus, export, packing, sft
 from training.bases import resolve_base
+from training.config import Run
 from training.embeddings import swap_embeddings
 from training.errors import CheckpointError
+from training.handover.tasks import task_settings
+from training.optimization import Training
 from training.recipe import Stage, Work
 from training.scoring import bits_per_character
+from training.section import Section
 from training.tokenizer import train_tokenizer
 from training.vocabulary.base import Vocabulary
 from training.vocabulary.comparison import report
@@ -24,6 +30,7 @@ from training.vocabulary.texts import read_texts
 
 COMPARED: Final = 1_000  # held-out documents a domain
 CONTEXT: Final = 512
+ANY_CONTEXT: Final = 2**20  # tokens: the model's own is not known before it is there
 SCORED: Final = 1_000  # characters of a document: twenty novels whole would take hours on a CPU
 _FINGERPRINTED: Final = ("config.json", "*.safetensors", "tokenizer*", "tekken*.json")
 
@@ -53,11 +60,11 @@ def train(work: Work) -> dict[str, Any]:
     return figures
 
 
-def swap(work: Work) -> dict[str, Any]:
+def swap(work: Work, *, model: str = "base") -> dict[str, Any]:
     """Give the base the new vocabulary; score both on documents held out, if the run asks for it."""
     settings = work.run.embeddings
     assert settings
-    base, tokenizer = _base(work.run.data, settings.base), work.before["tokenizer"]
+    base, tokenizer = _model(work, model), work.before["tokenizer"]
     shards = corpus.shards(work.before["corpus"])
     budget = settings.focus_sample_mb
     texts = sample(shards, budget_mb=budget, upweight={}, seed=work.run.seed)
@@ -107,26 +114,97 @@ def _base(data: str, reference: str) -> Path:
     return resolve_base(str(beside) if beside.is_dir() else reference, cache=default_cache())
 
 
-def _base_files(data: str, reference: str) -> list[Path]:
-    """Return what tells one base from another of the same name. A folder is looked into before any stage."""
+def _base_inputs(run: Run) -> list[Path | str]:
+    """Return what tells one base from another, its name included. A folder is looked into first of all."""
+    assert run.base
+    reference, data = run.base.checkpoint, run.data
+    found: list[Path | str] = [reference]
     if reference.startswith("card:"):
-        return [path for path in [CARDS / f"{reference.removeprefix('card:')}.toml"] if path.is_file()]
+        card = CARDS / f"{reference.removeprefix('card:')}.toml"
+        return [*found, card] if card.is_file() else found
     if reference == "tiny" or reference.startswith("hf://"):
-        return []
+        return found
     folder = _base(data, reference)
     files = [path for pattern in _FINGERPRINTED for path in sorted(folder.glob(pattern)) if path.is_file()]
     if not files:
         raise CheckpointError(f"base {reference}: {folder} has neither config.json nor weights")
-    return files
+    return found + files
 
 
-STAGES: Final[tuple[Stage, ...]] = (
-    corpus.STAGE,
-    Stage("tokenizer", settings=lambda run: run.tokenizer, inputs=lambda run: [], build=train),
-    Stage(
-        "embeddings",
-        settings=lambda run: run.embeddings,
-        inputs=lambda run: _base_files(run.data, run.embeddings.base) if run.embeddings else [],
-        build=swap,
-    ),
+def stages_of(run: Run) -> list[Stage]:
+    """Return the stages of a run in their order: what trains in the base's vocabulary, the swap, the rest."""
+    early = [training for training in run.training if training.vocabulary == "base"]
+    late = [training for training in run.training if training.vocabulary == "new"]
+    found = [corpus.STAGE, _TOKENIZER]
+    found += _trained(run, early, model="base", vocabulary="base")
+    found.append(replace(_EMBEDDINGS, build=partial(swap, model=early[-1].name if early else "base")))
+    model = "embeddings" if run.embeddings else "base"
+    found += _trained(run, late, model=model, vocabulary=model)
+    if run.export:
+        task_settings(run.export, context=ANY_CONTEXT)  # a wrong name is found before days of training
+        found.append(_export(run.training[-1].name))
+    return [stage for stage in found if stage.settings(run) is not None]
+
+
+def _trained(run: Run, trainings: Sequence[Training], *, model: str, vocabulary: str) -> list[Stage]:
+    """Return the stages that train `model` further, their data in the vocabulary of a stage or the base."""
+    suffix = "-base" if vocabulary == "base" and run.embeddings else ""
+    found = []
+    for name, make, data in (("packing", packing.build, "documents"), ("dialogues", sft.build, "dialogues")):
+        lengths = sorted({one.sequence_length for one in trainings if one.data == data})
+        if lengths:
+            found.append(_data(name + suffix, make, lengths=lengths, vocabulary=vocabulary))
+    for training in trainings:
+        found.append(_training(training, model=model, suffix=suffix))
+        model = training.name
+    return found
+
+
+def _training(training: Training, *, model: str, suffix: str) -> Stage:
+    store = ("packing" if training.data == "documents" else "dialogues") + suffix
+
+    def build(work: Work) -> dict[str, Any]:
+        from training.loop import build  # torch.distributed and transformers take seconds
+
+        return build(work, training=training, base=_model(work, model), store=work.before[store])
+
+    def inputs(run: Run) -> list[Path | str]:
+        return _base_inputs(run) if model == "base" else []
+
+    return Stage(training.name, lambda _: training, inputs, build, resumes=True, collective=True)
+
+
+def _data(
+    name: str, make: Callable[..., dict[str, Any]], *, lengths: Sequence[int], vocabulary: str
+) -> Stage:
+    def build(work: Work) -> dict[str, Any]:
+        return make(work, vocabulary_folder=_model(work, vocabulary), lengths=lengths)
+
+    def inputs(run: Run) -> list[Path | str]:
+        found: list[Path | str] = [f"rows of {length}" for length in lengths]
+        found += _base_inputs(run) if vocabulary == "base" else []
+        if make is sft.build:
+            found += [one.model_dump_json() for one in run.dialogues]
+            found += sft.inputs(run)
+        return found
+
+    return Stage(name, settings=lambda _: Section(), inputs=inputs, build=build, resumes=True)
+
+
+def _export(trained: str) -> Stage:
+    def build(work: Work) -> dict[str, Any]:
+        return export.build(work, trained=work.before[trained])
+
+    return Stage("export", settings=lambda run: run.export, inputs=lambda run: [], build=build)
+
+
+def _model(work: Work, stage: str) -> Path:
+    """Return the model folder that a stage has left, or the base's."""
+    assert work.run.base
+    return _base(work.run.data, work.run.base.checkpoint) if stage == "base" else work.before[stage]
+
+
+_TOKENIZER: Final = Stage("tokenizer", settings=lambda run: run.tokenizer, inputs=lambda run: [], build=train)
+_EMBEDDINGS: Final = Stage(
+    "embeddings", settings=lambda run: run.embeddings, inputs=lambda run: _base_inputs(run), build=swap
 )

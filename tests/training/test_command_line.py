@@ -97,7 +97,7 @@ def case_base_without_tokenizer(folder: Path) -> Path:
     (folder / "base").mkdir()
     (folder / "base" / "config.json").write_text("{}")
     (folder / "base" / "model.safetensors").write_bytes(b"")
-    more = '[tokenizer]\nvocabulary = 512\n[embeddings]\nbase = "base"'
+    more = '[tokenizer]\nvocabulary = 512\n[embeddings]\n[base]\ncheckpoint = "base"'
     return run_file(folder, "ads.jsonl", more=more)
 
 

@@ -17,6 +17,17 @@ name = "ads"
 made = 10
 domain = "listings"
 """
+TRAINED = (
+    SMALL
+    + """[base]
+checkpoint = 'tiny'
+[[training]]
+name = 'x'
+trainable = 'all'
+tokens = 1
+learning_rate = 1e-5
+"""
+)
 
 
 @pytest.mark.parametrize("path", RUNS, ids=lambda path: path.stem)
@@ -35,13 +46,30 @@ def test_every_run_file_parses_and_is_named_like_its_file(path: Path) -> None:
         (SMALL + "[corpus\n", "line 7"),
         ('name = "x"\n[corpus]\nsources = []', "sources"),
         (SMALL + SMALL.partition("\n\n")[0].replace('name = "small"', ""), "two sources have one name"),
-        (SMALL + '[embeddings]\nbase = "tiny"', r"\[tokenizer\]"),
+        (SMALL + "[embeddings]", r"\[tokenizer\]"),
+        (SMALL + "[tokenizer]\n[embeddings]", r"\[base\]"),
+        (
+            SMALL + '[base]\ncheckpoint = "tiny"\n[tokenizer]\n[embeddings]\nbase = "tiny"',
+            r"embeddings\.base",
+        ),
         (SMALL + "[tokenizer]\nvocabulary = 100", "vocabulary"),
         (SMALL + '[tokenizer]\nvocabulary = "32k"', "vocabulary"),
+        (TRAINED.replace("1e-5", "'1e-5'"), r"training\.0\.learning_rate"),
+        (TRAINED.replace("[base]\ncheckpoint = 'tiny'\n", ""), r"\[base\]"),
+        (TRAINED + "colour = 1", r"training\.0\.colour"),
+        (TRAINED + "guard = { sigma = 3 }", r"training\.0\.guard\.sigma"),
         (
-            SMALL + "[[training]]\nname = 'x'\ntrainable = 'all'\ntokens = 1\nlearning_rate = '1e-5'",
-            "learning_rate",
+            TRAINED + "batch_tokens = 1000",
+            r"batch_tokens \(1,000\) is no multiple of sequence_length \(4,096\)",
         ),
+        (TRAINED + "schedule = 'wsd'\nwarm_up = 0.5\ndecay = 0.6", "more than the whole"),
+        (TRAINED + "mixture = { listings = 0.5 }", "do not add up to 1"),
+        (TRAINED + "mixture = { prose = 1.0 }", "no source has prose"),
+        (TRAINED + "data = 'dialogues'", r"needs a \[\[dialogues\]\]"),
+        (TRAINED + "vocabulary = 'base'", "for runs with \\[embeddings\\]"),
+        (TRAINED.replace("'x'", "'packing'"), "names must differ"),
+        (TRAINED + "[[dialogues]]\nname = 'd'", "either `path` or `made`"),
+        (SMALL + "[export]\nname = 'm'\nlicence = 'MIT'\ndata = 'own'", r"needs a \[\[training\]\]"),
     ],
 )
 def test_a_fault_is_told_with_its_place(tmp_path: Path, text: str, told: str) -> None:
@@ -78,3 +106,34 @@ def test_a_number_without_a_point_is_no_fault_where_a_float_is_meant(tmp_path: P
     tokenizer = load_run(path).tokenizer
     assert tokenizer is not None
     assert tokenizer.sample_mb == 4.0
+
+
+def test_steps_and_rows_of_a_stage_follow_from_its_tokens(tmp_path: Path) -> None:
+    path = tmp_path / "file.toml"
+    path.write_text(
+        TRAINED.replace("tokens = 1", "tokens = 100_001") + "batch_tokens = 8_192\nsequence_length = 512"
+    )
+    [training] = load_run(path).training
+    assert training.batch_rows == 16
+    assert training.num_steps == 13  # the last one sees more than is left, not less
+
+
+@pytest.mark.parametrize("path", RUNS, ids=lambda path: path.stem)
+def test_every_run_file_is_the_whole_article(path: Path) -> None:
+    run = load_run(path)
+    assert run.tokenizer
+    assert run.embeddings
+    assert run.export
+    trained = [
+        (training.trainable, training.data) for training in run.training if training.vocabulary == "new"
+    ]
+    assert trained == [("embeddings", "documents"), ("all", "documents"), ("all", "dialogues")]
+    rates = [training.learning_rate for training in run.training]
+    assert rates[-1] < max(rates), "answers are learnt more gently than a language"
+
+
+@pytest.mark.parametrize("name", ["mistral-7b", "llama3-8b"])
+def test_the_large_runs_go_on_with_the_base_before_the_swap(name: str) -> None:
+    run = load_run(next(path for path in RUNS if path.stem == name))
+    assert [training.vocabulary for training in run.training] == ["base", "new", "new", "new"]
+    assert (run.compute.gpus, run.compute.gpu_memory_gb) == (9 * 8, 80.0)

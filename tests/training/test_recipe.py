@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from training.config import Corpus, Embeddings, Executor, Run, Source, Tokenizer
+from training.config import Base, Corpus, Embeddings, Executor, Run, Source, Tokenizer
 from training.errors import CorpusError, TrainingError
 from training.recipe import Outcome, Progress, Stage, Work, execute, fingerprint, home, prune
 
@@ -29,7 +29,8 @@ def make_run(out: Path, **changes: Any) -> Run:
         data=str(out),
         corpus=Corpus(sources=(source,)),
         tokenizer=Tokenizer(vocabulary=600),
-        embeddings=Embeddings(base="tiny"),
+        embeddings=Embeddings(),
+        base=Base(checkpoint="tiny"),
     )
     return run.model_copy(update=changes)
 
@@ -96,7 +97,7 @@ def test_a_second_run_does_nothing(out: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "redone"),
     [
-        ({"embeddings": Embeddings(base="tiny", method="random")}, ["embeddings"]),
+        ({"embeddings": Embeddings(method="random")}, ["embeddings"]),
         ({"tokenizer": Tokenizer(vocabulary=700)}, ["tokenizer", "embeddings"]),
         ({"seed": 2}, ["corpus", "tokenizer", "embeddings"]),
         ({"tokenizer": None, "embeddings": None}, []),

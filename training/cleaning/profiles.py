@@ -10,8 +10,8 @@ from typing import Annotated, Any, Final
 
 from pydantic import Field, ValidationError, model_validator
 
-from training.config import Section, Share
 from training.errors import ConfigError
+from training.section import Section, Share
 
 BUILT_IN: Final = Path(__file__).with_name("profiles.toml")
 

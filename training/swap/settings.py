@@ -22,7 +22,7 @@ TOKENIZER_FILES: Final = (
     "added_tokens.json",
     "chat_template*",
 )
-_TERMS: Final = ("LICENSE*", "LICENCE*", "NOTICE*")  # a base's terms go on with it
+TERMS: Final = ("LICENSE*", "LICENCE*", "NOTICE*")  # a base's terms go on with it
 _ROLES: Final = ("bos", "eos", "pad")
 _ID_KEYS: Final = ("_token_id", "_token_ids", "_token_index")
 _OLD_IDS: Final = (
@@ -59,8 +59,8 @@ def write_settings(
     generation["transformers_version"] = config["transformers_version"]
     _write_json(target / "generation_config.json", {key: v for key, v in generation.items() if v is not None})
 
-    _copy(tokenizer, TOKENIZER_FILES, target=target)
-    _copy(base.folder, _TERMS, target=target)
+    copy_files(tokenizer, TOKENIZER_FILES, target=target)
+    copy_files(base.folder, TERMS, target=target)
 
 
 def check_tokenizer(folder: Path, *, new: Vocabulary) -> None:
@@ -102,7 +102,8 @@ def _version(config: dict[str, Any]) -> str:
     return told if major.isdigit() and int(major) >= int(_TRANSFORMERS.partition(".")[0]) else _TRANSFORMERS
 
 
-def _copy(source: Path, patterns: tuple[str, ...], *, target: Path) -> None:
+def copy_files(source: Path, patterns: tuple[str, ...], *, target: Path) -> None:
+    """Copy the files of a folder that a pattern names."""
     for pattern in patterns:
         for path in sorted(source.glob(pattern)):
             if path.is_file():
