@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from models.errors import ContractError
 from training.config import Run, load_run
-from training.errors import Interrupted, TrainingError
+from training.errors import ConfigError, Interrupted, TrainingError
 from training.plan import Row, columns, plan, span
 from training.recipe import MAIN, Outcome, execute, home, prune
 
@@ -42,7 +42,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                 _show_plan(run)
             return 0
         for run in runs:
-            _run(run, remove_stale=arguments.prune)
+            _run(run, until=arguments.until, remove_stale=arguments.prune)
     except Interrupted as error:
         _say(f"{error}; the same command goes on from here")
         return 130
@@ -65,19 +65,24 @@ def _parser() -> argparse.ArgumentParser:
         "--data", metavar="DIR", help="where the sources' paths begin, instead of the file's `data`"
     )
     run.add_argument("--out", metavar="DIR", help="where the stages are written, instead of the file's `out`")
+    run.add_argument("--until", metavar="STAGE", help="stop after it: data made ready before the GPUs come")
     run.add_argument("--prune", action="store_true", help="then remove the stages of earlier settings")
     commands.add_parser(REPORT, help="compare tokenizers on texts (--help tells more)", add_help=False)
     return parser
 
 
-def _run(run: Run, *, remove_stale: bool) -> None:
+def _run(run: Run, *, until: str | None, remove_stale: bool) -> None:
     from transformers.utils import logging
 
     from training.stages import stages_of  # torch and datatrove take seconds: not for --help or a plan
 
     logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     outcomes, stages = [], stages_of(run)
-    for outcome in execute(run, stages, progress=_bar):
+    names = [stage.name for stage in stages]
+    if until not in (None, *names):
+        raise ConfigError(f"--until {until}: run {run.name} has no such stage; it has {', '.join(names)}")
+    wanted = stages[: names.index(until) + 1] if until else stages
+    for outcome in execute(run, wanted, progress=_bar):
         outcomes.append(outcome)
         _say(
             f"{outcome.name}: "

@@ -83,9 +83,7 @@ class Corpus(Section):
     mix: dict[str, Share] = Field(default_factory=dict)
     max_repeats: Annotated[float, Field(ge=1)] = 4.0
     held_out: Share = 0.01
-    profiles: dict[str, dict[str, Any]] = Field(
-        default_factory=dict
-    )
+    profiles: dict[str, dict[str, Any]] = Field(default_factory=dict)
     executor: Executor = Executor()
 
     @model_validator(mode="after")

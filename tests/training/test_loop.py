@@ -78,6 +78,15 @@ def test_more_processes_have_the_same_losses_within_rounding(
         assert torch.allclose(ours[key].float(), theirs[key].float(), atol=2e-3), key
 
 
+def test_two_processes_agree_with_one_in_bfloat16(bench: Bench) -> None:
+    run_file = bench.folder / "bf16.toml"
+    run_file.write_text(bench.run_file.read_text().replace('"float32"', '"bf16"'))
+    for name, processes in (("low-1", 1), ("low-2", 2)):
+        code, text = bench.run(name, run_file=run_file, processes=processes)
+        assert code == 0, text
+    assert bench.losses("low-2") == pytest.approx(bench.losses("low-1"), rel=2e-3)
+
+
 def test_a_resume_on_another_number_of_processes_goes_on(bench: Bench, clean: str) -> None:
     code, _ = bench.run("moved", processes=2, KILL_AT="9", KILL_RANK="1")
     assert code != 0

@@ -10,7 +10,6 @@ Shapes: H heads, K heads of keys, N positions of all rows in one line, D width o
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import Any, Final
 
 import torch
@@ -24,19 +23,17 @@ SPAN: Final = 256  # positions that share one mask
 _OTHER_ATTENTION: Final = ("softcap", "s_aux", "position_bias")  # Gemma 2's, GPT-OSS's, T5's
 
 
-@dataclass(eq=False)
 class Pieces:
-    """Where the pieces of one forward pass lie: `lengths` in order, their sum is N."""
+    """Where the pieces of one forward pass lie: `lengths` in order, their sum is N.
 
-    lengths: Sequence[int]
-    device: torch.device
-    spans: list[list[int]] = field(init=False)
-    _masks: dict[tuple[int, int | None], torch.Tensor] = field(default_factory=dict)
+    No dataclass: FSDP2 would take one apart to cast what is in it.
+    """
 
-    def __post_init__(self) -> None:
-        self.spans = _spans(self.lengths)
-        ends = torch.tensor([0, *self.lengths], dtype=torch.int32).cumsum(0, dtype=torch.int32)
-        self.offsets = ends.to(self.device)  # [pieces + 1], as the varlen kernel wants them
+    def __init__(self, lengths: Sequence[int], *, device: torch.device) -> None:
+        self.lengths, self.device, self.spans = lengths, device, _spans(lengths)
+        ends = torch.tensor([0, *lengths], dtype=torch.int32).cumsum(0, dtype=torch.int32)
+        self.offsets = ends.to(device)  # [pieces + 1], as the varlen kernel wants them
+        self._masks: dict[tuple[int, int | None], torch.Tensor] = {}
 
     def mask(self, span: int, *, window: int | None) -> torch.Tensor | None:
         """Return the span's mask [positions, positions], True where attention looks; None: causal is all."""
