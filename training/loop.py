@@ -58,6 +58,8 @@ def build(work: Work, *, training: Training, base: Path, store: Path) -> dict[st
             measured = course.advance(stop=asked[0] != 0)
             if course.step > step:
                 telling.tell(measured, step=step)
+                if checkpoints.due(course.step):
+                    course.save()  # after the step was told of: a kill in between leaves no hole in the log
             if measured.stop:
                 course.save()
                 checkpoints.wait()

@@ -1,4 +1,4 @@
-"""A whole run under torchrun: trained in the base's vocabulary, swapped, trained in the new one; then skipped."""
+"""A whole run under torchrun: first in the base's vocabulary, then swapped and in the new one."""
 
 from __future__ import annotations
 

@@ -33,22 +33,25 @@ class Pieces:
         self.lengths, self.device, self.spans = lengths, device, _spans(lengths)
         ends = torch.tensor([0, *lengths], dtype=torch.int32).cumsum(0, dtype=torch.int32)
         self.offsets = ends.to(device)  # [pieces + 1], as the varlen kernel wants them
-        self._masks: dict[tuple[int, int | None], torch.Tensor] = {}
+        self._masks: dict[tuple[int, int | None, torch.dtype], torch.Tensor] = {}
 
-    def mask(self, span: int, *, window: int | None) -> torch.Tensor | None:
-        """Return the span's mask [positions, positions], True where attention looks; None: causal is all."""
+    def mask(self, span: int, *, window: int | None, dtype: torch.dtype) -> torch.Tensor | None:
+        """Return the span's mask [positions, positions] to be added to the scores; None: causal is all."""
         lengths = self.spans[span]
         if len(lengths) == 1 and (window is None or lengths[0] <= window):
             return None
         if window is not None and max(lengths) <= window:
             window = None
-        key = span, window
+        key = span, window, dtype
         if key not in self._masks:
             piece = torch.repeat_interleave(torch.arange(len(lengths)), torch.tensor(lengths))
             at = torch.arange(len(piece))
             ahead = at[:, None] - at[None, :]
             seen = (piece[:, None] == piece[None, :]) & (ahead >= 0)
-            self._masks[key] = (seen if window is None else seen & (ahead < window)).to(self.device)
+            if window is not None:
+                seen &= ahead < window
+            mask = torch.zeros(seen.shape, dtype=dtype).masked_fill_(~seen, -torch.inf)
+            self._masks[key] = mask.to(self.device)
         return self._masks[key]
 
 
@@ -89,20 +92,18 @@ def attend(
         )
     if query.is_cuda and query.dtype is not torch.float32:
         return _varlen(query, key, value, scaling=scaling, window=sliding_window, pieces=pieces), None
-    groups = query.shape[1] // key.shape[1]
-    found, begin = [], 0
-    for number, lengths in enumerate(pieces.spans):
-        end = begin + sum(lengths)
-        mask = pieces.mask(number, window=sliding_window)
-        keys, values = key[:, :, begin:end], value[:, :, begin:end]
-        if groups > 1:
-            keys, values = keys.repeat_interleave(groups, dim=1), values.repeat_interleave(groups, dim=1)
+    if (groups := query.shape[1] // key.shape[1]) > 1:
+        key, value = key.repeat_interleave(groups, dim=1), value.repeat_interleave(groups, dim=1)
+    # Split, not sliced: on the way back each slice would fill a line of all N positions with zeros.
+    sizes = [sum(lengths) for lengths in pieces.spans]
+    found = []
+    for number, span in enumerate(
+        zip(*(states.split(sizes, dim=2) for states in (query, key, value)), strict=True)
+    ):
+        mask = pieces.mask(number, window=sliding_window, dtype=query.dtype)
         found.append(
-            scaled_dot_product_attention(
-                query[:, :, begin:end], keys, values, attn_mask=mask, is_causal=mask is None, scale=scaling
-            )
+            scaled_dot_product_attention(*span, attn_mask=mask, is_causal=mask is None, scale=scaling)
         )
-        begin = end
     return torch.cat(found, dim=2).transpose(1, 2), None
 
 

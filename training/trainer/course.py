@@ -43,7 +43,7 @@ class Course:
             self._restore(usable)
 
     def advance(self, *, stop: bool = False) -> Measured:
-        """Take a step, or go back where its batch is a spike; save when it is due. Raises SpikeError."""
+        """Take a step, or go back where its batch is a spike. Raises SpikeError."""
         measured = self.stepper.measure(self.step, skips=self.rewinds.skips, stop=stop)
         verdict = self.guard.judge(loss=measured.loss, gradient_norm=measured.gradient_norm)
         if verdict.kind == "spike":
@@ -52,8 +52,6 @@ class Course:
         self.stepper.apply(learning_rate(self.step, settings=self.training))
         self.step += 1
         self.targets += measured.targets
-        if self.checkpoints.due(self.step):
-            self.save()
         return measured
 
     def save(self) -> None:
