@@ -17,6 +17,7 @@ from typing import Any
 from training.errors import ConfigError, Interrupted
 from training.optimization import Training
 from training.packed.batches import Feed
+from training.packed.meta import tokenizer_sha256
 from training.packed.order import Order
 from training.packed.rows import Rows, open_rows
 from training.recipe import Work
@@ -28,6 +29,7 @@ from training.trainer.saved_model import write_model
 from training.trainer.stepping import Stepper
 from training.trainer.telling import Telling
 from training.trainer.weights import Weights
+from training.vocabulary.loading import FILES
 
 
 def build(work: Work, *, training: Training, base: Path, store: Path) -> dict[str, Any]:
@@ -83,6 +85,14 @@ def _stepper(
         raise ConfigError(
             f"training {training.name}: the packed tokens are of a vocabulary of {rows.vocab_size:,}, "
             f"the model in {base} has {num_rows:,} rows"
+        )
+    if (
+        any(next(base.glob(pattern), None) for pattern in FILES)
+        and tokenizer_sha256(base) != rows.tokenizer_sha256
+    ):
+        raise ConfigError(
+            f"training {training.name}: the rows were packed with another tokenizer than the one in {base}: "
+            "remove the packing stage's folder to pack anew"
         )
     if training.recompute:
         learner.model.gradient_checkpointing_enable({"use_reentrant": False})

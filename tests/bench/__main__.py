@@ -19,6 +19,7 @@ from tests.bench.report import Result, Skipped, save, show
 ALL = ("overhead", "relay", "streams", "overload", "engine", "start")
 ALL += ("keys", "extraction", "reviews", "replies", "injections", "bulk")
 ALL += ("corpus", "cleaning", "personal", "duplicates", "decontamination", "tokenizers", "swap")
+ALL += ("packing", "training", "checkpoints", "spikes", "kills")
 USUAL = tuple(name for name in ALL if name != "start")
 REAL = ("engine", "start", "extraction", "reviews", "replies", "injections", "bulk")  # with a real vLLM
 LONG = (*REAL, "corpus", "cleaning", "duplicates", "tokenizers", "swap")

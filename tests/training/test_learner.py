@@ -171,6 +171,20 @@ def test_bf16_gradients_of_several_batches_add_up_in_float32(tmp_path: Path) -> 
         assert torch.equal(weight.grad, 2 * once[name]), name
 
 
+def test_recomputed_activations_give_the_same_gradients(tmp_path: Path) -> None:
+    save(CONFIGS["gemma3"], tmp_path)
+    found = []
+    for recompute in (False, True):
+        learner, weights = make(tmp_path)
+        if recompute:
+            learner.model.gradient_checkpointing_enable({"use_reentrant": False})
+            assert learner.model.is_gradient_checkpointing
+        ids, positions, labels = line()
+        learner(ids, positions, labels, lengths=LENGTHS).backward()
+        found.append({name: weight.grad for name, weight in weights.trained.items()})
+    assert all(torch.equal(found[0][name], found[1][name]) for name in found[0])
+
+
 def test_a_base_with_nan_is_named_before_the_first_step(tmp_path: Path) -> None:
     model = save(CONFIGS["llama"], tmp_path)
     with torch.no_grad():

@@ -132,6 +132,16 @@ def test_a_checkpoint_of_another_run_is_named(bench: Bench, clean: str) -> None:
     assert "CheckpointError" in text and "another run" in text and "settings" in text
 
 
+def test_a_changed_tokenizer_is_said_before_anything(tmp_path: Path) -> None:
+    changed = Bench(tmp_path)
+    path = changed.base / "tokenizer.json"
+    path.write_text(path.read_text().replace("<|reserved_3|>", "<|reserved_x|>"))
+    code, text = changed.run("changed")
+    assert code == 1
+    assert "packed with another tokenizer" in text
+    assert not (tmp_path / "changed" / "checkpoints").exists()
+
+
 def test_a_batch_that_cannot_be_divided_is_said_before_anything(bench: Bench) -> None:
     code, text = bench.run("odd", processes=3)
     assert code != 0

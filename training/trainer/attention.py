@@ -19,7 +19,7 @@ from transformers import AttentionInterface
 from training.errors import CheckpointError
 
 NAME: Final = "pieces"
-SPAN: Final = 256  # positions that share one mask
+SPAN: Final = 128  # positions that share one mask
 _OTHER_ATTENTION: Final = ("softcap", "s_aux", "position_bias")  # Gemma 2's, GPT-OSS's, T5's
 
 
@@ -97,12 +97,13 @@ def attend(
     # Split, not sliced: on the way back each slice would fill a line of all N positions with zeros.
     sizes = [sum(lengths) for lengths in pieces.spans]
     found = []
-    for number, span in enumerate(
-        zip(*(states.split(sizes, dim=2) for states in (query, key, value)), strict=True)
-    ):
+    parts = [states.split(sizes, dim=2) for states in (query, key, value)]  # type: ignore[no-untyped-call]
+    for number, (queries, keys, values) in enumerate(zip(*parts, strict=True)):
         mask = pieces.mask(number, window=sliding_window, dtype=query.dtype)
         found.append(
-            scaled_dot_product_attention(*span, attn_mask=mask, is_causal=mask is None, scale=scaling)
+            scaled_dot_product_attention(
+                queries, keys, values, attn_mask=mask, is_causal=mask is None, scale=scaling
+            )
         )
     return torch.cat(found, dim=2).transpose(1, 2), None
 
