@@ -85,13 +85,14 @@ def _publish(partial: Path, *, target: Path, about: Mapping[str, Any]) -> None:
     files = {path.relative_to(partial).as_posix(): _stamp(path) for path in paths}
     manifest.write_text(json.dumps({"files": files, "about": dict(about)}, indent=1, ensure_ascii=False))
     for path in [*(path for path in paths if not path.is_symlink()), manifest, partial]:
-        _flush(path)  # a power cut after the rename must not leave empty files behind a valid manifest
+        flush(path)  # a power cut after the rename must not leave empty files behind a valid manifest
     _remove(target)  # whatever lies there is not complete: damaged, or of a crash between these two lines
     partial.rename(target)
-    _flush(target.parent)
+    flush(target.parent)
 
 
-def _flush(path: Path) -> None:
+def flush(path: Path) -> None:
+    """Wait until a file, or the names in a folder, are on the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

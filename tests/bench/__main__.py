@@ -9,12 +9,15 @@ from __future__ import annotations
 import argparse
 import asyncio
 import importlib
+import os
 import sys
 
 import uvloop
 
 from service.errors import ServiceError
 from tests.bench.report import Result, Skipped, save, show
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before PyTorch is loaded, as in training/__main__.py
 
 ALL = ("overhead", "relay", "streams", "overload", "engine", "start")
 ALL += ("keys", "extraction", "reviews", "replies", "injections", "bulk")

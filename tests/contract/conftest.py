@@ -13,6 +13,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -80,16 +81,16 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-@pytest.fixture(scope="session")
-def real_service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealService]:
-    """Start the service; its engine is the default checkpoint on a real vLLM."""
+@contextmanager
+def serving(log: Path, **settings: str) -> Iterator[RealService]:
+    """Start `python -m service serve` with these LLM_ settings, yield it ready, end it by SIGTERM."""
     port = free_port()
-    log = tmp_path_factory.mktemp("service") / "service.log"
-    environment = {**os.environ, "LLM_PORT": str(port), "LLM_LOG_FORMAT": "json", "LLM_ANSWERS": ":memory:"}
+    told = {"LLM_PORT": str(port), "LLM_LOG_FORMAT": "json", "LLM_ANSWERS": ":memory:"} | settings
     with log.open("wb") as file:
         process = subprocess.Popen(
-            [sys.executable, "-m", "service", "serve"], cwd=ROOT, env=environment, stdout=file, stderr=file
-        )
+            [sys.executable, "-m", "service", "serve"], cwd=ROOT, env=os.environ | told, stdout=file,
+            stderr=file,
+        )  # fmt: skip
     service = RealService(f"http://127.0.0.1:{port}", process, log)
     try:
         service.wait_until_ready(timeout_s=START_S)
@@ -101,6 +102,13 @@ def real_service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealServi
                 process.wait(END_S)
             except subprocess.TimeoutExpired:
                 process.kill()
+
+
+@pytest.fixture(scope="session")
+def real_service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealService]:
+    """The default checkpoint on a real vLLM."""
+    with serving(tmp_path_factory.mktemp("service") / "service.log") as service:
+        yield service
 
 
 @pytest.fixture(scope="session")

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import shlex
-import signal
 import subprocess
 import sys
 import urllib.request
@@ -18,7 +16,7 @@ import pytest
 import torch
 
 from models.card import Card, load_card
-from tests.contract.conftest import END_S, ROOT, START_S, RealService, free_port
+from tests.contract.conftest import ROOT, RealService, serving
 from training.errors import CheckpointError
 from training.handover.agreement import ask_engine, compare
 from training.handover.reload import greedy_answers, load_model
@@ -65,31 +63,10 @@ def card(deployment: Path) -> Card:
 @pytest.fixture(scope="module")
 def service(deployment: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealService]:
     """Serve it as the last line says, on a port of our own."""
-    place, port = tmp_path_factory.mktemp("served"), free_port()
-    log = place / "service.log"
-    told = {
-        "LLM_DEPLOYMENT": str(deployment),
-        "LLM_PORT": str(port),
-        "LLM_CACHE": str(place / "cache"),
-        "LLM_ANSWERS": ":memory:",
-        "LLM_LOG_FORMAT": "json",
-    }
-    with log.open("wb") as file:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "service", "serve"], cwd=ROOT, env={**os.environ, **told}, stdout=file,
-            stderr=file,
-        )  # fmt: skip
-    running = RealService(f"http://127.0.0.1:{port}", process, log)
-    try:
-        running.wait_until_ready(timeout_s=START_S)
+    place = tmp_path_factory.mktemp("served")
+    settings = {"LLM_DEPLOYMENT": str(deployment), "LLM_CACHE": str(place / "cache")}
+    with serving(place / "service.log", **settings) as running:
         yield running
-    finally:
-        if process.poll() is None:
-            process.send_signal(signal.SIGTERM)
-            try:
-                process.wait(END_S)
-            except subprocess.TimeoutExpired:
-                process.kill()
 
 
 def test_what_was_trained_answers_a_listing(service: RealService, card: Card) -> None:

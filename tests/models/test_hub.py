@@ -150,9 +150,13 @@ def test_listed_weights_come_with_what_they_need_and_nothing_else(start: Start, 
 def test_run_after_a_kill_fetches_only_what_was_not_finished(start: Start, hub: Hub, tmp_path: Path) -> None:
     hub.stalled = True
     victim = start()
-    unfinished = "cache/*.partial/.cache/**/*.incomplete"
+    records = "cache/*.partial/.cache/huggingface/download"
     deadline = time.monotonic() + 30
-    while sum(path.stat().st_size for path in tmp_path.glob(unfinished)) < CHUNK:
+    # The small files come side by side with the weights; each counts as fetched once its record is written.
+    while (
+        sum(path.stat().st_size for path in tmp_path.glob(f"{records}/*.incomplete")) < CHUNK
+        or sum(path.stat().st_size > 0 for path in tmp_path.glob(f"{records}/*.json.metadata")) < 2
+    ):
         assert time.monotonic() < deadline
         time.sleep(0.01)
     victim.kill()

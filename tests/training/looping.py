@@ -113,9 +113,9 @@ class Bench:
             text=True,
         )
 
-    def run(self, name: str, **how: Any) -> tuple[int, str]:
+    def run(self, name: str, *, timeout_s: float = 240, **how: Any) -> tuple[int, str]:
         process = self.start(name, **how)
-        out, error = process.communicate(timeout=240)
+        out, error = process.communicate(timeout=timeout_s)
         return process.returncode, out + error
 
     def poisoned(self, name: str, *, steps: list[int]) -> Path:

@@ -87,6 +87,16 @@ def test_two_processes_agree_with_one_in_bfloat16(bench: Bench) -> None:
     assert bench.losses("low-2") == pytest.approx(bench.losses("low-1"), rel=2e-3)
 
 
+@pytest.mark.skipif(not shutil.which("g++"), reason="torch.compile needs a C++ compiler")
+def test_compiled_and_recomputed_it_has_the_same_losses(bench: Bench, clean: str) -> None:
+    run_file = bench.folder / "compiled.toml"
+    told = bench.run_file.read_text()
+    run_file.write_text(told.replace("micro_rows", "compile = true\nrecompute = true\nmicro_rows"))
+    code, text = bench.run("compiled", run_file=run_file, timeout_s=280)
+    assert code == 0, text
+    assert bench.losses("compiled") == pytest.approx(bench.losses(clean), rel=1e-4)
+
+
 def test_a_resume_on_another_number_of_processes_goes_on(bench: Bench, clean: str) -> None:
     code, _ = bench.run("moved", processes=2, KILL_AT="9", KILL_RANK="1")
     assert code != 0

@@ -52,6 +52,20 @@ def test_killed_around_a_rewind_it_goes_on_to_the_same_bits(bench: Bench, long: 
         assert bench.losses(name) == bench.losses("spiked")
 
 
+def test_killed_before_a_rewind_is_in_the_log_it_is_told_of_later(bench: Bench, long: Path) -> None:
+    store = bench.folder / "store-one"
+    code, _ = bench.run("untold", run_file=long, store=store, KILL_AT_REWIND="yes")
+    assert code == -signal.SIGKILL
+    assert not curve(read_log(bench.folder / "untold" / "log.jsonl")).rewinds
+    code, text = bench.run("untold", run_file=long, store=store)
+    assert code == 0, text
+    ours, theirs = (
+        curve(read_log(bench.folder / name / "log.jsonl")).rewinds for name in ("untold", "spiked")
+    )
+    assert [one["skipped"] for one in ours] == [one["skipped"] for one in theirs]
+    assert bench.losses("untold") == bench.losses("spiked")
+
+
 def test_a_second_spike_in_the_same_place_skips_further_and_too_many_end_the_run(bench: Bench) -> None:
     run_file = bench.write(GUARD + "tries = 2\n", steps=STEPS, every=20, name="often")
     store = bench.poisoned("many", steps=list(range(SPIKE, STEPS)))

@@ -11,7 +11,8 @@ from typing import Any, Final
 
 import torch
 
-IGNORED: Final = -100
+from training.packed.batches import IGNORED
+
 CHUNK: Final = 512  # positions
 
 

@@ -8,7 +8,6 @@ listing shows, and published by one rename. What is removed goes back to such a 
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
 from collections.abc import Iterable, Mapping
@@ -17,6 +16,8 @@ from pathlib import Path
 from typing import Any, Final
 
 import xxhash
+
+from models.folders import flush
 
 MANIFEST: Final = "manifest.json"
 _NAME: Final = re.compile(r"step-(\d{8,})")
@@ -51,12 +52,12 @@ def publish(found: Found, *, partial: Path) -> None:
     sealed = _canonical({"content": content, "xxh3": xxhash.xxh3_128_hexdigest(_canonical(content))})
     (partial / MANIFEST).write_text(sealed, encoding="utf-8")
     for path in (partial / MANIFEST, partial):
-        _flush(path)
+        flush(path)
     aside = partial.with_name(f"{partial.name}.before")
     if found.folder.exists():  # damaged, or left behind by a rewind
         found.folder.rename(aside)
     partial.rename(found.folder)
-    _flush(found.folder.parent)
+    flush(found.folder.parent)
     shutil.rmtree(aside, ignore_errors=True)
 
 
@@ -108,11 +109,3 @@ def prepare(root: Path) -> None:
 
 def _canonical(content: Mapping[str, Any]) -> str:
     return json.dumps(content, sort_keys=True, ensure_ascii=False)
-
-
-def _flush(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

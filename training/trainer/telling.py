@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Final, Self
 
 from training.arithmetic import flops_per_token
 from training.optimization import Training
@@ -17,11 +17,13 @@ from training.trainer.learner import Learner
 from training.trainer.meters import Meter, progress_text
 from training.trainer.parallel import World
 from training.trainer.plot import draw
-from training.trainer.records import Log
+from training.trainer.records import Event, Log, curve, read_log
 from training.trainer.schedule import learning_rate
 from training.trainer.stepping import Measured
 
 LOG = "log.jsonl"
+_SPIKE: Final = ("step", "loss", "gradient_norm", "reason")
+_REWIND: Final = ("step", "to_step", "skipped", "skipped_steps", "attempt")
 
 
 class Telling:
@@ -65,7 +67,9 @@ class Telling:
         self.course.heard, self.course.saved = self.rewound, self.saved
         if not self.world.main:
             return
-        step = self.course.step
+        step, history = self.course.step, self.course.rewinds.history
+        for rewind in history[len(curve(read_log(self.work.folder / LOG)).rewinds) :]:
+            self._log_rewind(rewind)  # a kill came between its record and its lines
         self.boards = open_boards(
             self.work.run.tracking,
             folder=self.work.folder,
@@ -74,7 +78,7 @@ class Telling:
             step=step,
         )
         self._open.callback(self.boards.close)
-        self.log.write("resume" if step else "start", step=step, **self._config)
+        self.log.write("resume" if step or history else "start", step=step, **self._config)
 
     def tell(self, measured: Measured, *, step: int) -> None:
         """Tell of a step that was taken: `step` is its number."""
@@ -113,19 +117,15 @@ class Telling:
         self.meter.add_aside("rewinding", seconds)
         if not self.world.main:
             return
-        fields = {name: getattr(rewind, name) for name in ("step", "loss", "gradient_norm", "reason")}
-        self.log.write("spike", **fields)
-        self.log.write(
-            "rewind",
-            step=rewind.step,
-            to_step=rewind.to_step,
-            skipped=rewind.skipped,
-            skipped_steps=rewind.skipped_steps,
-            attempt=rewind.attempt,
-        )
+        self._log_rewind(rewind)
         self.boards.go_back(rewind.to_step)
         told = f"spike at step {rewind.step}, back to {rewind.to_step}: {rewind.reason}"
         self.work.progress(told, rewind.to_step, self.training.num_steps)
+
+    def _log_rewind(self, rewind: Rewind) -> None:
+        events: dict[Event, tuple[str, ...]] = {"spike": _SPIKE, "rewind": _REWIND}
+        for event, names in events.items():
+            self.log.write(event, **{name: getattr(rewind, name) for name in names})
 
     def end(self) -> dict[str, Any]:
         """Draw the plot and return the figures of the stage."""
