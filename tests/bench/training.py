@@ -43,6 +43,7 @@ CASES = (
 async def run(*, quick: bool) -> Result:
     """Train each model a few steps by one, then by the other, several times over."""
     logging.disable_progress_bar()
+    logging.set_verbosity_error()  # the Trainer warns at every step of the process group that ours has made
     result = Result(
         compared=f"our loop against the Trainer of transformers with sdpa, both in bf16 on {BATCH_ROWS} "
         f"packed rows of {LENGTH} a step, {MICRO_ROWS} at a time; made-up listings, random Llamas with "

@@ -19,10 +19,10 @@ from transformers import (
 )
 
 from training.errors import CheckpointError
-from training.trainer import attention
 from training.trainer.head import CHUNK, summed_cross_entropy
 from training.trainer.learner import Learner, empty_learner
 from training.trainer.parallel import world
+from training.trainer.pieces import Pieces
 from training.trainer.weights import Weights
 
 SIZES = {
@@ -105,7 +105,7 @@ def test_a_change_in_one_document_changes_nothing_in_its_neighbours(tmp_path: Pa
     learner, _ = make(tmp_path)
     ids, positions, _ = line()
     decoder = learner.model.model
-    pieces = attention.Pieces(LENGTHS, device=torch.device("cpu"))
+    pieces = Pieces(LENGTHS, device=torch.device("cpu"))
     before = decoder(input_ids=ids[None], position_ids=positions[None], pieces=pieces).last_hidden_state[0]
     begin = sum(LENGTHS[:4])
     ids[begin : begin + LENGTHS[4]] = 7

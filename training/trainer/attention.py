@@ -1,8 +1,8 @@
 """Attention inside of each packed piece, never across: a Hugging Face attention called "pieces".
 
-On a GPU one varlen kernel takes all pieces. On a CPU neighbours share a span of up to SPAN positions under
-one small mask: a call for each piece of 28 tokens would cost more than its sums, a mask for a whole row more
-than its pieces.
+On a GPU one varlen kernel takes all pieces. On a CPU neighbours share a span, and the spans go together,
+padded, under small masks: a call for each piece of 28 tokens would cost more than its sums, a mask for a row of
+documents more than they do.
 
 Shapes: H heads, K heads of keys, N positions of all rows in one line, D width of a head.
 """
@@ -17,55 +17,10 @@ from torch.nn.functional import scaled_dot_product_attention
 from transformers import AttentionInterface
 
 from training.errors import CheckpointError
+from training.trainer.pieces import Pieces
 
 NAME: Final = "pieces"
-SPAN: Final = 128  # positions that share one mask
 _OTHER_ATTENTION: Final = ("softcap", "s_aux", "position_bias")  # Gemma 2's, GPT-OSS's, T5's
-
-
-class Pieces:
-    """Where the pieces of one forward pass lie: `lengths` in order, their sum is N.
-
-    No dataclass: FSDP2 would take one apart to cast what is in it.
-    """
-
-    def __init__(self, lengths: Sequence[int], *, device: torch.device) -> None:
-        self.lengths, self.device, self.spans = lengths, device, _spans(lengths)
-        ends = torch.tensor([0, *lengths], dtype=torch.int32).cumsum(0, dtype=torch.int32)
-        self.offsets = ends.to(device)  # [pieces + 1], as the varlen kernel wants them
-        self._masks: dict[tuple[int, int | None, torch.dtype], torch.Tensor] = {}
-
-    def mask(self, span: int, *, window: int | None, dtype: torch.dtype) -> torch.Tensor | None:
-        """Return the span's mask [positions, positions] to be added to the scores; None: causal is all."""
-        lengths = self.spans[span]
-        if len(lengths) == 1 and (window is None or lengths[0] <= window):
-            return None
-        if window is not None and max(lengths) <= window:
-            window = None
-        key = span, window, dtype
-        if key not in self._masks:
-            piece = torch.repeat_interleave(torch.arange(len(lengths)), torch.tensor(lengths))
-            at = torch.arange(len(piece))
-            ahead = at[:, None] - at[None, :]
-            seen = (piece[:, None] == piece[None, :]) & (ahead >= 0)
-            if window is not None:
-                seen &= ahead < window
-            mask = torch.zeros(seen.shape, dtype=dtype).masked_fill_(~seen, -torch.inf)
-            self._masks[key] = mask.to(self.device)
-        return self._masks[key]
-
-
-def _spans(lengths: Sequence[int]) -> list[list[int]]:
-    """Group neighbours until SPAN positions are full; a longer piece stands alone."""
-    spans: list[list[int]] = []
-    room = 0
-    for length in lengths:
-        if length > room:
-            spans.append([])
-            room = max(SPAN, length)
-        spans[-1].append(length)
-        room -= length
-    return spans
 
 
 @torch.compiler.disable  # type: ignore[untyped-decorator]
@@ -94,18 +49,39 @@ def attend(
         return _varlen(query, key, value, scaling=scaling, window=sliding_window, pieces=pieces), None
     if (groups := query.shape[1] // key.shape[1]) > 1:
         key, value = key.repeat_interleave(groups, dim=1), value.repeat_interleave(groups, dim=1)
-    # Split, not sliced: on the way back each slice would fill a line of all N positions with zeros.
-    sizes = [sum(lengths) for lengths in pieces.spans]
-    found = []
-    parts = [states.split(sizes, dim=2) for states in (query, key, value)]  # type: ignore[no-untyped-call]
-    for number, (queries, keys, values) in enumerate(zip(*parts, strict=True)):
+    line = [_spans(states, sizes=pieces.sizes) for states in (query, key, value)]
+    found: dict[int, torch.Tensor] = {}
+    for number in pieces.long:
+        alone = (states[number].transpose(0, 1)[None] for states in line)
         mask = pieces.mask(number, window=sliding_window, dtype=query.dtype)
-        found.append(
-            scaled_dot_product_attention(
-                queries, keys, values, attn_mask=mask, is_causal=mask is None, scale=scaling
-            )
-        )
-    return torch.cat(found, dim=2).transpose(1, 2), None
+        out = scaled_dot_product_attention(*alone, attn_mask=mask, is_causal=mask is None, scale=scaling)
+        found[number] = out[0].transpose(0, 1)
+    if pieces.short:
+        short = [torch.cat([states[number] for number in pieces.short]) for states in line]
+        out = _together(short, window=sliding_window, scaling=scaling, pieces=pieces)
+        found |= zip(pieces.short, out.split([pieces.sizes[number] for number in pieces.short]), strict=True)
+    return torch.cat([found[number] for number in range(len(found))])[None], None
+
+
+def _spans(states: torch.Tensor, *, sizes: Sequence[int]) -> Sequence[torch.Tensor]:
+    """Return [size, H, D] of each span. Split, not sliced: each slice's gradient would be a line of all N."""
+    spans: Sequence[torch.Tensor] = states[0].transpose(0, 1).split(sizes)  # type: ignore[no-untyped-call]
+    return spans
+
+
+def _together(
+    line: Sequence[torch.Tensor], *, window: int | None, scaling: float | None, pieces: Pieces
+) -> torch.Tensor:
+    """Return [M, H, D] of query, key and value [M, H, D]: the short spans one after the other, B in all.
+
+    Written out, since PyTorch's fused kernel for a CPU took three times as long on spans of 64 to 128.
+    """
+    query, key, value = (pieces.spread(states).transpose(1, 2) for states in line)  # [B, H, S, D]
+    scale = query.shape[-1] ** -0.5 if scaling is None else scaling
+    scores = (query * scale) @ key.transpose(-1, -2)  # [B, H, S, S]
+    scores = scores + pieces.short_mask(window=window, dtype=scores.dtype)
+    out = scores.softmax(-1, dtype=torch.float32).to(value.dtype) @ value
+    return pieces.gather(out.transpose(1, 2))
 
 
 def _varlen(

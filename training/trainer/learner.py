@@ -11,8 +11,9 @@ from accelerate import init_empty_weights
 from torch import nn
 
 from training.errors import CheckpointError
-from training.trainer.attention import NAME, Pieces
+from training.trainer.attention import NAME
 from training.trainer.head import summed_cross_entropy
+from training.trainer.pieces import Pieces
 
 PREFIX: Final = "model."  # of the learner's parameters before their names in the checkpoint
 _OTHER_LOGITS: Final = ("logit_scale", "logits_scaling")  # Cohere, Granite: their loss would be another
