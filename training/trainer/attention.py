@@ -1,8 +1,8 @@
 """Attention inside of each packed piece, never across: a Hugging Face attention called "pieces".
 
 On a GPU one varlen kernel takes all pieces. On a CPU neighbours share a span, and the spans go together,
-padded, under small masks: a call for each piece of 28 tokens would cost more than its sums, a mask for a row of
-documents more than they do.
+padded, under small masks: a call for each piece of 28 tokens would cost more than its sums, a mask for a row
+of documents more than they do.
 
 Shapes: H heads, K heads of keys, N positions of all rows in one line, D width of a head.
 """
