@@ -52,21 +52,23 @@ def attend(
     line = [_spans(states, sizes=pieces.sizes) for states in (query, key, value)]
     found: dict[int, torch.Tensor] = {}
     for number in pieces.long:
-        alone = (states[number].transpose(0, 1)[None] for states in line)
+        alone = [states[number].transpose(0, 1)[None] for states in line]
         mask = pieces.mask(number, window=sliding_window, dtype=query.dtype)
-        out = scaled_dot_product_attention(*alone, attn_mask=mask, is_causal=mask is None, scale=scaling)
+        out = scaled_dot_product_attention(
+            alone[0], alone[1], alone[2], attn_mask=mask, is_causal=mask is None, scale=scaling
+        )
         found[number] = out[0].transpose(0, 1)
     if pieces.short:
         short = [torch.cat([states[number] for number in pieces.short]) for states in line]
-        out = _together(short, window=sliding_window, scaling=scaling, pieces=pieces)
-        found |= zip(pieces.short, out.split([pieces.sizes[number] for number in pieces.short]), strict=True)
+        together = _together(short, window=sliding_window, scaling=scaling, pieces=pieces)
+        parts = torch.split(together, [pieces.sizes[number] for number in pieces.short])
+        found |= zip(pieces.short, parts, strict=True)
     return torch.cat([found[number] for number in range(len(found))])[None], None
 
 
 def _spans(states: torch.Tensor, *, sizes: Sequence[int]) -> Sequence[torch.Tensor]:
     """Return [size, H, D] of each span. Split, not sliced: each slice's gradient would be a line of all N."""
-    spans: Sequence[torch.Tensor] = states[0].transpose(0, 1).split(sizes)  # type: ignore[no-untyped-call]
-    return spans
+    return torch.split(states[0].transpose(0, 1), list(sizes))
 
 
 def _together(

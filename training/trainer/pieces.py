@@ -53,7 +53,7 @@ class Pieces:
         """Return [M, H, D] of [B, S, H, D]: what `spread` has spread."""
         there, back = self._places
         rows: torch.Tensor = _Moved.apply(spans.flatten(2).flatten(0, 1), back, there)  # type: ignore[no-untyped-call]
-        return rows.unflatten(1, spans.shape[2:])
+        return rows.view(-1, *spans.shape[2:])
 
     def mask(self, span: int, *, window: int | None, dtype: torch.dtype) -> torch.Tensor | None:
         """Return a long span's mask [size, size] to be added to the scores; None: causal is all."""
