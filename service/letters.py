@@ -22,6 +22,7 @@ _CYRILLIC_ALONE = re.compile(f"(?![{_CYRILLIC_TWINS}])[а-я]", re.IGNORECASE)
 _MIXED = re.compile(r"[a-zA-Z][а-яА-Я]|[а-яА-Я][a-zA-Z]")
 _LETTERS = re.compile(r"[a-zA-Zа-яА-Я]+")
 _FLEETING = re.compile(r"(?<=[а-я]{2}[бвгджзклмнпрстфхцчшщ])[ео]([кц])$")
+_LAST_E = re.compile(r"(?<=[а-я]{3})е$")
 _UNUSUAL = re.compile(r"[^\n -~а-яА-Я«»₽]")
 # NFKC would turn these into Latin letters ("No", "TM") that nobody wrote.
 _SIGNS = str.maketrans({"№": " ", "™": " ", "®": " ", "©": " ", "℠": " "})
@@ -82,5 +83,8 @@ def skeleton(word: str) -> str:
 
 @lru_cache(maxsize=2**15)  # ~32k words: some megabytes, and a stem costs 25 us
 def stem(word: str) -> str:
-    """Return the Snowball stem of a lower-case Russian word, less a fleeting vowel: «девочек», «девочки»."""
-    return _FLEETING.sub(r"\1", str(_STEMMER.stemWord(word)))
+    """Return the Snowball stem of a lower-case Russian word, less a fleeting vowel: «девочек», «девочки».
+
+    And less the «е» that it leaves of «батарея», but takes of «батарею».
+    """
+    return _FLEETING.sub(r"\1", _LAST_E.sub("", str(_STEMMER.stemWord(word))))

@@ -140,17 +140,26 @@ class Embeddings(Section):
 
 
 class Dialogues(Section):
-    """Dialogues to fine-tune on: JSONL with a list `messages` of role and content, or made up here."""
+    """Dialogues to fine-tune on: JSONL with a list `messages` of role and content, or made up here.
+
+    `prompt`: what made-up ones answer, a template of models/ as describe.v2. `adult`: what becomes of those
+    with words of cleaning/adult.toml. `limit`: of so many lines at most, by chance.
+    """
 
     name: Name
     path: str | None = None  # relative to `data`, may be a glob
     made: Annotated[int, Field(ge=1)] | None = None
+    prompt: str | None = None
+    adult: Literal["keep", "drop"] = "keep"
+    limit: Annotated[int, Field(ge=1)] | None = None
     licence: str = "unknown"
 
     @model_validator(mode="after")
     def _one_origin(self) -> Dialogues:
         if (self.path is None) == (self.made is None):
             raise ValueError(f"dialogues {self.name}: give either `path` or `made`")
+        if (self.made is None) != (self.prompt is None):
+            raise ValueError(f"dialogues {self.name}: what is made up needs a `prompt`, as describe.v2")
         return self
 
 

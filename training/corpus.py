@@ -29,6 +29,7 @@ from training.cleaning.reading import SourceReader, files_of
 from training.cleaning.report import write_report
 from training.config import Corpus, Run, Source
 from training.errors import ConfigError, CorpusError
+from training.made import sources
 from training.recipe import Stage, Work
 from training.samples import make_texts
 
@@ -40,6 +41,8 @@ def _inputs(run: Run) -> list[Path]:
     files = [path for source in run.corpus.sources if source.path for path in files_of(source, data=data)]
     for evaluation in run.corpus.evaluations:
         files += decontamination.files_of(evaluation, data=data)
+    if any(source.made for source in run.corpus.sources):
+        files += sources()
     return files
 
 

@@ -1,12 +1,13 @@
 """A made-up marketplace corpus with the dirt of a real one, so that a first run needs no data.
 
-The words stand in samples.toml. Every planted fault is told in the document's metadata ("planted"), which the
-tests hold against what the corpus stage drops.
+The good texts are those of training/made. Every planted fault is told in the document's metadata ("planted"),
+which the tests hold against what the corpus stage drops.
 """
 
 from __future__ import annotations
 
 import random
+import sys
 import tomllib
 from collections.abc import Iterator
 from functools import cache
@@ -14,9 +15,14 @@ from pathlib import Path
 from typing import Any, Final
 
 from training.config import Source
+from training.made.chats import make_chats
+from training.made.describing import describe
+from training.made.making import make_listings
+from training.made.reviews import make_clauses
 
 DIRT: Final = {"duplicate": 0.04, "near_duplicate": 0.04, "contact": 0.06, "language": 0.03, "junk": 0.03}
 _MEMORY: Final = 200  # of the last good documents: what duplicates are made from
+_ENDLESS: Final = sys.maxsize
 
 
 @cache
@@ -30,19 +36,21 @@ def make_texts(source: Source, *, seed: int) -> Iterator[tuple[str, str]]:
     The second text is empty for a good document, else a key of DIRT. The same seed gives the same texts.
     """
     rng = random.Random(f"{seed}/{source.name}")  # noqa: S311 - no secret
+    makers = {"reviews": _reviews, "dialogues": _dialogues}
+    fresh = makers.get(source.domain, _listings)(source.name, seed, rng)
     good: list[str] = []
     for _ in range(source.made or 0):
         fault = rng.choices([*DIRT, ""], [*DIRT.values(), 1 - sum(DIRT.values())])[0]
         if fault in {"duplicate", "near_duplicate"} and not good:
             fault = ""
-        text = _faulty(fault, rng, good=good, domain=source.domain)
+        text = _faulty(fault, rng, good=good, fresh=fresh)
         if not fault:
             good = [*good[-_MEMORY:], text]
         yield text, fault
 
 
-def _faulty(fault: str, rng: random.Random, *, good: list[str], domain: str) -> str:
-    words = _bank()["words"]
+def _faulty(fault: str, rng: random.Random, *, good: list[str], fresh: Iterator[str]) -> str:
+    words = _bank()
     match fault:
         case "duplicate":
             return rng.choice(good)
@@ -51,12 +59,12 @@ def _faulty(fault: str, rng: random.Random, *, good: list[str], domain: str) -> 
             parts[rng.randrange(len(parts))] = rng.choice(["срочно", "сегодня", "недорого", "лично"])
             return " ".join(parts)
         case "contact":
-            return f"{_good(rng, domain=domain)} {_contact(rng)}"
+            return f"{next(fresh)} {_contact(rng)}"
         case "language":
             return str(rng.choice(words["foreign"]))
         case "junk":
             return str(rng.choice(words["junk"]))
-    return _good(rng, domain=domain)
+    return next(fresh)
 
 
 def _contact(rng: random.Random) -> str:
@@ -68,26 +76,19 @@ def _contact(rng: random.Random) -> str:
     return rng.choice([f"Звоните {phone}.", f"Мой номер {phone}", f"Пишите на ivan{b}@mail.ru"])
 
 
-def _good(rng: random.Random, *, domain: str) -> str:
-    bank = _bank()
-    words, thing = bank["words"], rng.choice(bank["goods"])
-    colour = rng.choice(words["colours"])
-    name, brand = thing["name"], rng.choice(thing["brands"])
-    facts = [fact.format(n=rng.randrange(2, 60)) for fact in rng.sample(thing["facts"], rng.randint(3, 5))]
-    if domain == "dialogues":
-        lines = [rng.choice(words["questions"]).replace("?", f" про {brand}?"), rng.choice(words["answers"])]
-        lines += [rng.choice(words["questions"]), f"{rng.choice(words['answers'])} Ещё {facts[0]}."]
-        return "\n".join(f"— {line}" for line in lines)
-    if domain == "reviews":
-        kept = [
-            *rng.sample(words["praise"], rng.randint(1, 3)),
-            *rng.sample(words["blame"], rng.randint(0, 2)),
-        ]
-        rng.shuffle(kept)
-        told = ". ".join(part.capitalize() for part in [*kept, *facts[:2]])
-        return f"Брали {brand} ({name}). {told}."
-    deal = rng.choice(words["deals"]).format(metro=rng.choice(words["metro"]))
-    said = [", ".join(facts).capitalize(), rng.choice(words["states"]), rng.choice(words["reasons"]), deal]
-    rng.shuffle(said)
-    opening = f"{rng.choice(words['openings'])}: {name} {brand}, цвет {colour}"
-    return ". ".join([opening, *said[: rng.randint(2, 4)], f"Цена {rng.randrange(5, 600) * 100} руб"]) + "."
+def _listings(name: str, seed: int, rng: random.Random) -> Iterator[str]:
+    for listing in make_listings(_ENDLESS, name=name, seed=seed):
+        yield f"{listing.title}. {describe(listing, tone='neutral', rng=rng)}"
+
+
+def _reviews(name: str, seed: int, rng: random.Random) -> Iterator[str]:
+    clauses = make_clauses(_ENDLESS, name=name, seed=seed)
+    while True:
+        told = [next(clauses)[0] for _ in range(rng.randint(3, 7))]
+        yield " ".join(f"{one[:1].upper()}{one[1:].rstrip('.')}." for one in told)
+
+
+def _dialogues(name: str, seed: int, rng: random.Random) -> Iterator[str]:
+    for chat, _, reply in make_chats(_ENDLESS, name=name, seed=seed):
+        if chat.messages:
+            yield "\n".join(f"— {text}" for text in [*(text for _, text in chat.messages), reply])

@@ -6,25 +6,31 @@ dropped and counted: an answer without its end teaches never to stop.
 
 from __future__ import annotations
 
+import random
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from training.cleaning.adult import find_adult
 from training.config import Dialogues, Run
 from training.dialogues.made import make_dialogues
 from training.dialogues.reading import Turn, dialogue_files, read_dialogues
 from training.dialogues.rendering import Chat, Rendered
 from training.errors import CorpusError
+from training.made import sources
 from training.packed.meta import create_store
 from training.packed.tokens import TokenWriter
 from training.packing import pack_store
 from training.recipe import Work
 from training.vocabulary.loading import load_vocabulary
 
+_Placed = tuple[Path | str, int, list[Turn]]
+
 
 def inputs(run: Run) -> list[Path]:
     """Return the files that the stage reads. Raises ConfigError where a name matches none."""
-    return [path for one in run.dialogues for path in dialogue_files(one, data=Path(run.data))]
+    found = [path for one in run.dialogues for path in dialogue_files(one, data=Path(run.data))]
+    return found + (sources() if any(one.made for one in run.dialogues) else [])
 
 
 def build(work: Work, *, vocabulary_folder: Path, lengths: Sequence[int]) -> dict[str, Any]:
@@ -66,11 +72,29 @@ def _rendered(dialogues: Dialogues, *, run: Run, chat: Chat) -> Iterator[Rendere
             raise CorpusError(str(error), place=place, line=line) from error
 
 
-def _read(dialogues: Dialogues, *, run: Run) -> Iterator[tuple[Path | str, int, list[Turn]]]:
+def _read(dialogues: Dialogues, *, run: Run) -> Iterator[_Placed]:
     if dialogues.made is not None:
-        made = make_dialogues(dialogues.made, name=dialogues.name, seed=run.seed)
+        assert dialogues.prompt is not None, "the config saw to it"
+        made = make_dialogues(dialogues.made, prompt=dialogues.prompt, name=dialogues.name, seed=run.seed)
         for number, turns in enumerate(made, start=1):
             yield f"{dialogues.name} (made up)", number, turns
-    for path in dialogue_files(dialogues, data=Path(run.data)):
+        return
+    found = _stored(dialogues, data=Path(run.data))
+    if dialogues.limit is None:
+        yield from found
+        return
+    rng = random.Random(f"{run.seed}/{dialogues.name}")  # noqa: S311 - no secret
+    drawn: list[_Placed] = []  # reservoir sampling (Vitter 1985, algorithm R)
+    for number, one in enumerate(found):
+        if number < dialogues.limit:
+            drawn.append(one)
+        elif (at := rng.randrange(number + 1)) < dialogues.limit:
+            drawn[at] = one
+    yield from drawn
+
+
+def _stored(dialogues: Dialogues, *, data: Path) -> Iterator[_Placed]:
+    for path in dialogue_files(dialogues, data=data):
         for line, turns in read_dialogues(path):
-            yield path, line, turns
+            if dialogues.adult == "keep" or not any(find_adult(turn.content) for turn in turns):
+                yield path, line, turns

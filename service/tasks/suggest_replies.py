@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from itertools import zip_longest
 from typing import Any
 
+from models.intents import intents
 from service import lexicon
 from service.errors import DeadlineExceeded, EngineError
 from service.labels import told_params
@@ -147,7 +148,7 @@ def fields(request: SuggestRepliesRequest, *, intent: str) -> dict[str, Any]:
             {"name": names[message.sender], "text": message.text[:MESSAGE_CHARS]}
             for message in request.messages[-WINDOW:]
         ],
-        "intent": lexicon.read("replies.toml")["told"][request.role][intent],
+        "intent": intents(request.role)[intent],
     }
 
 

@@ -6,7 +6,7 @@ import gzip
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pyarrow
@@ -22,6 +22,8 @@ from training.dialogues.made import make_dialogues
 from training.dialogues.reading import Turn
 from training.dialogues.rendering import Chat
 from training.errors import ConfigError, CorpusError, TokenizerError
+from training.made.listing import Tone
+from training.made.making import make_listings
 from training.packed.store import open_tokens
 from training.recipe import Work
 from training.samples import make_texts
@@ -148,28 +150,39 @@ class TestRendering:
             Chat(tmp_path)
 
 
+PROMPTS = ("describe.v2", "extract_model.v2", "review_aspects.v2", "review_summary.v2", "suggest_reply.v2")
+
+
 class TestMade:
-    def test_prompt_is_the_services_own_and_the_answer_tells_all_of_it(self) -> None:
-        for turns in make_dialogues(50, name="d", seed=1):
-            *prompt, answer = turns
-            card = prompt[-1].content.partition("\n")[0].removeprefix("Карточка: ")
-            for fact in card.split(" | "):
-                assert (
-                    fact.partition(": ")[2].lower() in answer.content.lower()
-                    or fact.lower() in answer.content.lower()
-                )
-            assert [turn.trained for turn in turns] == [False] * len(prompt) + [True]
-            assert prompt[0].role == "system"
+    @pytest.mark.parametrize("prompt", PROMPTS)
+    def test_prompt_is_the_services_own_and_the_answer_alone_is_trained(self, prompt: str) -> None:
+        for turns in make_dialogues(30, prompt=prompt, name="d", seed=1):
+            assert [turn.trained for turn in turns] == [False] * (len(turns) - 1) + [True]
+            assert [turn.role for turn in turns] == ["user", "assistant"]
+            assert turns[-1].content.strip() == turns[-1].content != ""
+            assert "\n" not in turns[-1].content, "the service stops at the end of the line"
 
     def test_it_is_rendered_by_the_contracts_template(self) -> None:
-        [turns] = make_dialogues(1, name="d", seed=1)
-        fields = {"title": "x", "category": "", "params": [], "price": "", "tone": "neutral", "captions": []}
-        examples = render("describe", "v1", fields)[:-1]
-        assert [{"role": turn.role, "content": turn.content} for turn in turns[: len(examples)]] == examples
+        made = make_dialogues(20, prompt="describe.v2", name="d", seed=1)
+        for turns, listing in zip(made, make_listings(20, name="d", seed=1), strict=True):
+            asked = [render("describe", "v2", listing.fields(tone)) for tone in get_args(Tone)]
+            assert [{"role": "user", "content": turns[0].content}] in asked
+
+    def test_models_are_told_as_the_services_schema_has_them(self) -> None:
+        for turns in make_dialogues(50, prompt="extract_model.v2", name="d", seed=1):
+            answer = json.loads(turns[-1].content)
+            assert list(answer) == ["brand", "models"]
+            assert all(model in turns[0].content for model in answer["models"])
+            assert turns[-1].content == json.dumps(answer, ensure_ascii=False, separators=(",", ":"))
+
+    @pytest.mark.parametrize("prompt", ["describe.v99", "describe", "poem.v1", ""])
+    def test_a_prompt_that_nothing_is_made_up_for_is_named(self, prompt: str) -> None:
+        with pytest.raises(ConfigError, match=r"nothing is made up for .*describe\.v"):
+            next(make_dialogues(1, prompt=prompt, name="d", seed=1))
 
     def test_seed_and_name_decide(self) -> None:
         first, again, other, named = (
-            list(make_dialogues(5, name=name, seed=seed))
+            list(make_dialogues(5, prompt="describe.v2", name=name, seed=seed))
             for name, seed in (("d", 1), ("d", 1), ("d", 2), ("e", 1))
         )
         assert first == again
@@ -221,8 +234,11 @@ class TestStage:
             file.write(plain)
         found = []
         for ending in ("", "", ".gz", ".zst"):
-            dialogues = Dialogues(name="talks", path=f"d.jsonl{ending}"), Dialogues(name="made", made=3)
-            _, folder = build(*dialogues, length=4096, name=f"store-{len(found)}")
+            dialogues = (
+                Dialogues(name="talks", path=f"d.jsonl{ending}"),
+                Dialogues(name="made", made=3, prompt="describe.v2"),
+            )
+            _, folder = build(*dialogues, length=1024, name=f"store-{len(found)}")
             found.append({str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*.*")})
         assert found[0] == found[1] == found[2] == found[3]
 

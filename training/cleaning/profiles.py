@@ -6,7 +6,7 @@ import json
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import Field, ValidationError, model_validator
 
@@ -81,7 +81,7 @@ class Profile(Section):
     """What a text of one kind must be like; a table that is None is not applied.
 
     `language_score`: least probability of the languages; `script_share`: least share of the letters that
-    are of their scripts.
+    are of their scripts. `adult`: what becomes of texts with words of adult.toml.
     """
 
     min_chars: Annotated[int, Field(ge=0)]
@@ -89,6 +89,7 @@ class Profile(Section):
     languages: Annotated[tuple[str, ...], Field(min_length=1)]
     language_score: Share
     script_share: Share
+    adult: Literal["keep", "drop"] = "keep"
     near_duplicates: NearDuplicates = NearDuplicates()
     gopher: Gopher | None = None
     repetition: Repetition | None = None

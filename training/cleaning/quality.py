@@ -13,6 +13,7 @@ from datatrove.pipeline.filters.gopher_quality_filter import GopherQualityFilter
 from datatrove.pipeline.writers.disk_base import DiskWriter
 from datatrove.utils.word_tokenizers import WordTokenizer
 
+from training.cleaning.adult import find_adult
 from training.cleaning.profiles import Profile, Shape
 from training.cleaning.repetition import FastRepetition
 
@@ -62,6 +63,8 @@ class Quality(BaseFilter):
             return False, "too_long"
         if not LETTER.search(doc.text):
             return False, "no_letters"
+        if profile.adult == "drop" and (kind := find_adult(doc.text)):
+            return False, f"adult_{kind}"
         if profile.shape and (reason := misshapen(doc.text, profile.shape)):
             return False, reason
         for min_chars, one in self.filters[doc.metadata["profile"]]:

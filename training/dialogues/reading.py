@@ -37,7 +37,8 @@ def read_dialogues(path: Path) -> Iterator[tuple[int, list[Turn]]]:
     """Yield line and turns of each dialogue of a .jsonl file, .gz and .zst too.
 
     A line is an object with `messages`, each of a role and a content. As in OpenAI's format for fine-tuning,
-    `weight` = 0 keeps an answer from being trained: it belongs to the prompt. Raises CorpusError.
+    `weight` = 0 keeps an answer from being trained: it is of the prompt. Or with `dialogue`, the lines of
+    two speakers in turns, the second of whom is learned from. Raises CorpusError.
     """
     with closing(lines_of(path)) as lines:
         for line in lines:
@@ -55,6 +56,9 @@ def read_dialogues(path: Path) -> Iterator[tuple[int, list[Turn]]]:
 def _turns(row: Any) -> list[Turn]:
     """Return the turns of one object. Raises ValueError with what is wrong."""
     messages = row.get("messages") if isinstance(row, dict) else None
+    if messages is None and isinstance(row, dict) and isinstance(lines := row.get("dialogue"), list):
+        whole = lines[: len(lines) // 2 * 2]
+        messages = [{"role": ROLES[1 + at % 2], "content": line} for at, line in enumerate(whole)]
     if not isinstance(messages, list) or not messages:
         raise ValueError("no dialogue: an object with a list `messages` that is not empty is wanted")
     turns = [_turn(message, f"message {at}") for at, message in enumerate(messages, start=1)]
