@@ -31,7 +31,7 @@ from training.config import Corpus, Run, Source
 from training.errors import ConfigError, CorpusError
 from training.made import sources
 from training.recipe import Stage, Work
-from training.samples import make_texts
+from training.samples import BLOCK, make_block
 
 PASSING: Final = ("clean", "exact", "unique", "near", "distinct", "whole")  # between two passes only
 
@@ -114,11 +114,13 @@ def _clean(run: Run, profiles: dict[str, Profile], *, folder: Path) -> list[Pipe
     return [*steps, Shards(folder / "clean", by="profile")]
 
 
-def made(source: Source, *, seed: int) -> Iterator[Document]:
-    """Yield the documents of a source that the project makes up itself."""
-    for number, (text, planted) in enumerate(make_texts(source, seed=seed), start=1):
-        metadata = {"source": source.name, "profile": source.profile, "domain": source.domain}
-        yield Document(text, f"{source.name}#{number}", metadata=metadata | {"planted": planted})
+def made(source: Source, rank: int, world_size: int, *, seed: int) -> Iterator[Document]:
+    """Yield a rank's documents of a source that the project makes up itself: its turn of the blocks."""
+    for begin in range(rank * BLOCK, source.made or 0, world_size * BLOCK):
+        block = make_block(source, begin=begin, seed=seed)
+        for number, (text, planted) in enumerate(block, start=begin + 1):
+            metadata = {"source": source.name, "profile": source.profile, "domain": source.domain}
+            yield Document(text, f"{source.name}#{number}", metadata=metadata | {"planted": planted})
 
 
 def _exact(corpus: Corpus, *, folder: Path) -> list[Phase]:

@@ -21,6 +21,7 @@ from training.made.making import make_listings
 from training.made.reviews import make_clauses
 
 DIRT: Final = {"duplicate": 0.04, "near_duplicate": 0.04, "contact": 0.06, "language": 0.03, "junk": 0.03}
+BLOCK: Final = 500  # texts that are made up in one go, so that several processes share the work
 _MEMORY: Final = 200  # of the last good documents: what duplicates are made from
 _ENDLESS: Final = sys.maxsize
 
@@ -31,15 +32,22 @@ def _bank() -> dict[str, Any]:
 
 
 def make_texts(source: Source, *, seed: int) -> Iterator[tuple[str, str]]:
-    """Yield `source.made` texts of the source's domain (listings, reviews or dialogues) with what is planted.
+    """Yield `source.made` texts of the source's domain (listings, reviews, dialogues) with what is planted.
 
     The second text is empty for a good document, else a key of DIRT. The same seed gives the same texts.
     """
-    rng = random.Random(f"{seed}/{source.name}")  # noqa: S311 - no secret
-    makers = {"reviews": _reviews, "dialogues": _dialogues}
-    fresh = makers.get(source.domain, _listings)(source.name, seed, rng)
+    for begin in range(0, source.made or 0, BLOCK):
+        yield from make_block(source, begin=begin, seed=seed)
+
+
+def make_block(source: Source, *, begin: int, seed: int) -> Iterator[tuple[str, str]]:
+    """Yield the texts of `make_texts` from `begin` on, a multiple of BLOCK, to the block's end."""
+    name = f"{source.name}/{begin}"
+    rng = random.Random(f"{seed}/{name}")  # noqa: S311 - no secret
+    makers = {"reviews": _reviews, "dialogues": _dialogues, "chats": _dialogues}
+    fresh = makers.get(source.domain, _listings)(name, seed, rng)
     good: list[str] = []
-    for _ in range(source.made or 0):
+    for _ in range(min(BLOCK, (source.made or 0) - begin)):
         fault = rng.choices([*DIRT, ""], [*DIRT.values(), 1 - sum(DIRT.values())])[0]
         if fault in {"duplicate", "near_duplicate"} and not good:
             fault = ""

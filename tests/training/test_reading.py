@@ -228,8 +228,8 @@ def test_ranks_share_the_files_by_size_and_leave_none_out(tmp_path):
 def test_what_the_project_makes_itself_is_made_by_the_ranks_in_turn(tmp_path):
     made = Source(name="made", made=2, domain="market")
 
-    def make(of):
-        return (Document(text=f"{of.name} {n}", id=str(n)) for n in range(of.made))
+    def make(of, rank, world_size):
+        return (Document(text=f"{of.name} {n}", id=str(n)) for n in range(rank, of.made, world_size))
 
     assert [document.text for document in read(tmp_path, made, make=make)] == ["made 0", "made 1"]
     for rank in (0, 1):

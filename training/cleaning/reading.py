@@ -7,7 +7,6 @@ import heapq
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
-from itertools import islice
 from pathlib import Path
 from typing import Final, Literal
 
@@ -29,9 +28,9 @@ class SourceReader(PipelineStep):
     """Turn the files of the sources into documents.
 
     A document's id is source/file#number with the line or row where it begins; its metadata name source,
-    profile, domain and licence. Files are dealt to the ranks by size; a source that is made up comes from
-    `make`, the ranks taking turns. With `bad_lines` = "drop" what cannot be read goes to the exclusion
-    writer, else the first such line raises CorpusError.
+    profile, domain and licence. Files are dealt to the ranks by size; a rank's share of a source that is made
+    up comes from `make` (source, rank, world_size). With `bad_lines` = "drop" what cannot be read goes to the
+    exclusion writer, else the first such line raises CorpusError.
     """
 
     name = "Sources"
@@ -44,7 +43,7 @@ class SourceReader(PipelineStep):
         data: Path,
         bad_lines: Literal["fail", "drop"] = "fail",
         exclusion_writer: DiskWriter | None = None,
-        make: Callable[[Source], Iterator[Document]] | None = None,
+        make: Callable[[Source, int, int], Iterator[Document]] | None = None,
     ) -> None:
         super().__init__()
         self.sources = tuple(sources)
@@ -61,8 +60,7 @@ class SourceReader(PipelineStep):
         with self.exclusion_writer or nullcontext() as writer:
             for source in self.sources:
                 if source.made is not None and self.make:
-                    mine_of_made = islice(self.make(source), rank, None, world_size)
-                    yield from map(self._counted, mine_of_made)
+                    yield from map(self._counted, self.make(source, rank, world_size))
                 paths = [path for at, (of, path) in enumerate(files) if of is source and at in mine]
                 if paths:
                     self._check_fields(source)
