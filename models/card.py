@@ -24,6 +24,7 @@ from pydantic import (
 from models.calibration import Calibration
 from models.errors import CardError, StoreError
 from models.locations import Packaged, check_file_name, parse
+from models.packed import shard_names
 
 __all__ = ["CARDS", "TOKENIZER_PROBE", "Card", "CardError", "Evaluation", "TaskSettings", "fingerprint"]
 __all__ += ["load_card", "load_cards"]
@@ -91,6 +92,7 @@ class Card(_Section):
 
     `weights_sha256` lists the files that must be in the folder that `weights` leads to, `tokenizer_sha256`
     is of the tokenizer.json that is served, `tokenizer_fingerprint` of what it makes of TOKENIZER_PROBE.
+    `format`: a folder of Hugging Face, one GGUF file, or packed shards (packed.py) and all files beside.
     `chat_template` names models/templates/NAME.chat.jinja, for a base model that has none of its own.
     """
 
@@ -102,7 +104,7 @@ class Card(_Section):
     notes: _Text | None = None
     weights: str
     weights_sha256: dict[str, _Sha256] = Field(min_length=1)
-    format: Literal["hf", "gguf"]
+    format: Literal["hf", "gguf", "int8"]
     tokenizer_sha256: _Sha256
     tokenizer_fingerprint: _Sha256
     vocab_size: int = Field(ge=1)
@@ -141,6 +143,11 @@ class Card(_Section):
             raise ValueError(
                 f"weights give {location.file}, so weights_sha256 has to list it and nothing else"
             )
+        if self.format == "int8":
+            try:
+                shard_names(self.weights_sha256)
+            except StoreError as error:
+                raise ValueError(f"weights_sha256 of packed weights: {error}") from error
         if unknown := self.calibration.keys() - self.tasks.keys():
             raise ValueError(f"calibration.{min(unknown)} is of no task of this card")
         for task, settings in self.tasks.items():

@@ -79,6 +79,10 @@ def _from_card(name: str, *, cache: Path) -> Path:
     weights = fetch(card.weights, sha256=card.weights_sha256, cache=cache / "weights")
     if card.format == "hf":
         return weights
+    if card.format == "int8":
+        raise CheckpointError(
+            f"card:{name} is rounded to be shipped: train on from the export that it was made of, or its base"
+        )
     ((file, digest),) = card.weights_sha256.items()
     target = cache / "bases" / f"{card.name}-{digest[:12]}-{_LAYOUT}"
     return _made(target, fill=functools.partial(_unpack, weights / file))

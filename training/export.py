@@ -20,6 +20,7 @@ from training.handover.companions import write_companions
 from training.handover.passport import DEPLOYMENT, make_card, write_card
 from training.handover.proof import prove
 from training.handover.readme import write_readme
+from training.handover.shipping import pack_export
 from training.handover.tasks import context_length, task_settings
 from training.handover.tokens import check_rows, num_rows
 from training.handover.weights import write_weights
@@ -76,16 +77,15 @@ def build(work: Work, *, trained: Path) -> dict[str, Any]:
         measured=datetime.date.fromtimestamp((trained / "config.json").stat().st_mtime),
     )
     write_card(card, folder=work.folder, published=published)
+    told = proof.figures | pack_export(work, card=card)
     # By the link, which leads to the newest export; the card itself names the folder that its hashes are of.
     serve = f"LLM_DEPLOYMENT={shlex.quote(str(published.with_name('export') / DEPLOYMENT))} make serve"
-    write_readme(
-        card, run=work.run, stages=figures | {"export": proof.figures}, serve=serve, folder=work.folder
-    )
+    write_readme(card, run=work.run, stages=figures | {"export": told}, serve=serve, folder=work.folder)
     return {
         "parameters": sum(math.prod(tensor.shape) for tensor in tensors),
         "MB": sum(shard.stat().st_size for shard in shards) / 1e6,
         "files": len(shards),
-        **proof.figures,
+        **told,
         "serve": serve,
     }
 

@@ -116,7 +116,8 @@ class Export(Section):
     """The model that the run hands to the service, and what its card says of it.
 
     `prompts`: template version by task, as in models/templates. `check_engine`: greedy answers of the real
-    vLLM must be those of transformers.
+    vLLM must be those of transformers. `packed_bits`: also leave packed/, small enough to ship in models/:
+    8 bits a weight, or 4 in the layers and 8 in the embedding; no file of it over `packed_shard_mb`.
     """
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")
@@ -127,4 +128,6 @@ class Export(Section):
     prompts: dict[str, str] = Field(default_factory=dict)
     context_length: int | None = None
     shard_mb: _Count = 5_000
+    packed_bits: Literal[4, 8] | None = None
+    packed_shard_mb: _Count = 45
     check_engine: bool = True

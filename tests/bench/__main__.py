@@ -20,11 +20,12 @@ from tests.bench.report import Result, Skipped, save, show
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before PyTorch is loaded, as in training/__main__.py
 
 ALL = ("overhead", "relay", "streams", "overload", "engine", "start")
-ALL += ("keys", "extraction", "reviews", "replies", "injections", "bulk")
+ALL += ("keys", "descriptions", "extraction", "reviews", "replies", "injections", "bulk")
 ALL += ("corpus", "cleaning", "personal", "duplicates", "decontamination", "tokenizers", "swap")
 ALL += ("packing", "training", "checkpoints", "spikes", "kills")
 USUAL = tuple(name for name in ALL if name != "start")
-REAL = ("engine", "start", "extraction", "reviews", "replies", "injections", "bulk")  # with a real vLLM
+# With a real vLLM.
+REAL = ("engine", "start", "descriptions", "extraction", "reviews", "replies", "injections", "bulk")
 LONG = (*REAL, "corpus", "cleaning", "duplicates", "tokenizers", "swap")
 LIMIT_S = dict.fromkeys(LONG, 3600)  # of wall time; a hung benchmark is a failed one
 USUAL_LIMIT_S = 900

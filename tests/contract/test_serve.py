@@ -18,7 +18,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from tests.bench.quality import LISTINGS, real_listings
+from tests.bench.descriptions import LISTINGS, real_sample
 from tests.contract.conftest import RealService, processes
 from tests.service.test_api_malformed import PLACES, SYNTAX
 
@@ -36,7 +36,7 @@ RECOVERY_S = 240
 
 def listings(num: int) -> list[dict[str, Any]]:
     """Return random real listings where the data is there, else a few of our own."""
-    return real_listings(num, seed=2026) if LISTINGS.is_dir() else OWN_LISTINGS
+    return [one.body for one in real_sample(num, seed=2026)] if LISTINGS.is_dir() else OWN_LISTINGS
 
 
 @pytest.fixture

@@ -158,7 +158,7 @@ A_SHA = '"model.safetensors" = "' + "c" * 64 + '"'
             "package://tiny@1.0/tiny.gguf",
             "weights give tiny.gguf, so weights_sha256 has to",
         ),
-        ('format = "hf"', 'format = "onnx"', "format: input should be 'hf' or 'gguf', not 'onnx'"),
+        ('format = "hf"', 'format = "onnx"', "format: input should be 'hf', 'gguf' or 'int8', not 'onnx'"),
         ("vocab_size = 32_000", "vocab_size = 0", "vocab_size: "),
         ('licence = "Apache-2.0"', 'licence = " "', "licence: "),
         ("date = 2026-11-22", "", "evaluation.0.date: is missing"),
@@ -172,6 +172,31 @@ def test_fault_is_one_line_with_its_place(old: str, new: str, complaint: str, fo
         load_card(path)
 
     assert str(caught.value).startswith(f"{path}: {complaint}")
+    assert "\n" not in str(caught.value)
+
+
+A_SHARD = "weights-00001-of-00001.safetensors"
+PACKED = CARD.replace('format = "hf"', 'format = "int8"').replace(
+    A_SHA,
+    "\n".join(
+        f'"{name}" = "{"c" * 64}"'
+        for name in (A_SHARD, "config.json", "tokenizer.json", "tokenizer_config.json")
+    ),
+)
+
+
+def test_packed_weights_have_a_card(folder: Path) -> None:
+    packed = PACKED.replace("hf://org/tiny@v1", "file://models/weights/tiny-ru.v2")
+    card = load_card(write(folder, packed))
+    assert (card.format, card.weights) == ("int8", "file://models/weights/tiny-ru.v2")
+    assert A_SHARD in card.weights_sha256
+
+
+@pytest.mark.parametrize("lost", [A_SHARD, "config.json", "tokenizer.json"])
+def test_a_card_of_packed_weights_lists_every_file(lost: str, folder: Path) -> None:
+    path = write(folder, PACKED.replace(f'"{lost}"', '"other"'))
+    with pytest.raises(CardError, match="weights_sha256 of packed weights: ") as caught:
+        load_card(path)
     assert "\n" not in str(caught.value)
 
 

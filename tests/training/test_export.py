@@ -200,6 +200,16 @@ def test_shards_stay_within_their_bound(export: Exported, trained: Callable[[str
     AutoModelForCausalLM.from_pretrained(exported)
 
 
+def test_a_run_that_asks_for_it_leaves_a_packed_copy(export: Exported, originals: dict[str, Path]) -> None:
+    folder, figures = export(originals["tiny"], packed_bits=8)
+    card = load_card(folder / "packed" / "little.toml")
+    assert (card.format, card.weights) == ("int8", "file://models/weights/little")
+    assert set(card.weights_sha256) == {path.name for path in (folder / "packed" / "little").iterdir()}
+    assert card.tasks == load_card(folder / "little.toml").tasks
+    assert figures["packed, MB"] < figures["MB"]
+    assert "packed, relative error of the weights" in (folder / "README.md").read_text()
+
+
 def test_a_base_without_chat_is_exported_with_the_plain_template(
     export: Exported, trained: Callable[[str], Path]
 ) -> None:
