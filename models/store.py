@@ -112,6 +112,8 @@ def _sources(partial: Path, *, location: Location, uri: str, names: set[str]) ->
     match location:
         case Hub():
             return {name: [partial / name] for name in names}
+        case Local(path) if not path.exists():
+            raise StoreError(f"{uri}: {path.name} is not there ({path})")
         case Local(path) if path.is_dir():
             return {name: [path / name] for name in names}
         case Local(path):

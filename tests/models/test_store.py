@@ -176,6 +176,9 @@ def test_file_that_is_not_there_is_named(exported: Path, cache: Path) -> None:
         fetch(exported.as_uri(), sha256={"tokenizer.json": "0" * 64}, cache=cache)
     with pytest.raises(StoreError, match="nowhere is not there"):
         fetch((exported / "nowhere").as_uri(), sha256={"nowhere": "0" * 64}, cache=cache)
+    two = {"weights.safetensors": sha256(WHOLE), "tokenizer.json": sha256(WHOLE)}
+    with pytest.raises(StoreError, match="nowhere is not there"):
+        fetch((exported / "nowhere").as_uri(), sha256=two, cache=cache)
 
 
 @pytest.mark.parametrize(
