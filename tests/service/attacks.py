@@ -138,10 +138,9 @@ def _instructions() -> frozenset[tuple[str, ...]]:
     """Return every row of words in the system blocks of the released prompts."""
     rows: set[tuple[str, ...]] = set()
     for path in TEMPLATES.glob("*.v*.jinja"):
-        (block,) = re.findall(
-            r"{% block system %}(.*?){% endblock %}", path.read_text(encoding="utf-8"), re.DOTALL
-        )
-        rows.update(_rows(re.sub(r"{[%{].*?[%}]}", " ", block)))
+        text = path.read_text(encoding="utf-8")
+        for block in re.findall(r"{% block system %}(.*?){% endblock %}", text, re.DOTALL):
+            rows.update(_rows(re.sub(r"{[%{].*?[%}]}", " ", block)))
     return frozenset(rows)
 
 

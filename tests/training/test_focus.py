@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
@@ -177,6 +177,7 @@ class TestWeights:
         assert (found != mean_weights(pieces, num_old=8)).nnz == 0
 
     @given(st.integers(0, 1_000))
+    @example(79)  # no shared token has a vector
     @settings(deadline=None, max_examples=20)
     def test_weights_of_a_row_add_up_to_one(self, seed: int) -> None:
         rng = np.random.default_rng(seed)
@@ -186,5 +187,6 @@ class TestWeights:
         vectors[rng.random(30) < 0.2] = 0
         found = TokenVectors(vectors, np.full(30, 100))
         sums = focus_weights(pieces, found=found, num_old=40).sum(axis=1)
+        shared = any(len(ids) == 1 and vector.any() for ids, vector in zip(pieces, vectors, strict=True))
         for ids, vector, total in zip(pieces, vectors, sums, strict=True):
-            assert total == pytest.approx(1 if ids or vector.any() else 0, abs=1e-5)
+            assert total == pytest.approx(1 if ids or (vector.any() and shared) else 0, abs=1e-5)
