@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from training.cleaning.adult import find_adult
 from training.config import Dialogues, Run
@@ -25,6 +25,7 @@ from training.recipe import Work
 from training.vocabulary.loading import load_vocabulary
 
 _Placed = tuple[Path | str, int, list[Turn]]
+_ADULT: Final = "dropped as for adults"
 
 
 def inputs(run: Run) -> list[Path]:
@@ -44,11 +45,11 @@ def build(work: Work, *, vocabulary_folder: Path, lengths: Sequence[int]) -> dic
         vocabulary_folder=vocabulary_folder,
     )
     chat, longest = Chat(vocabulary_folder), min(lengths)
-    counts = {"dialogues": 0, "trained tokens": 0, "dropped as too long": 0}
+    counts = {"dialogues": 0, "trained tokens": 0, "dropped as too long": 0, _ADULT: 0}
     for at, one in enumerate(work.run.dialogues):
         work.progress(one.name, at, len(work.run.dialogues))
         with TokenWriter(work.folder, domain=one.name) as writer:
-            for rendered in _rendered(one, run=work.run, chat=chat):
+            for rendered in _rendered(one, run=work.run, chat=chat, counts=counts):
                 if len(rendered.ids) - 1 > longest:  # the last token is foretold only
                     counts["dropped as too long"] += 1
                     continue
@@ -63,23 +64,23 @@ def build(work: Work, *, vocabulary_folder: Path, lengths: Sequence[int]) -> dic
     return counts | pack_store(work.folder, lengths=lengths, seed=work.run.seed)
 
 
-def _rendered(dialogues: Dialogues, *, run: Run, chat: Chat) -> Iterator[Rendered]:
+def _rendered(dialogues: Dialogues, *, run: Run, chat: Chat, counts: dict[str, int]) -> Iterator[Rendered]:
     """Yield the tokens of every dialogue; name the place of one that cannot be rendered."""
-    for place, line, turns in _read(dialogues, run=run):
+    for place, line, turns in _read(dialogues, run=run, counts=counts):
         try:
             yield chat.render(turns)
         except ValueError as error:
             raise CorpusError(str(error), place=place, line=line) from error
 
 
-def _read(dialogues: Dialogues, *, run: Run) -> Iterator[_Placed]:
+def _read(dialogues: Dialogues, *, run: Run, counts: dict[str, int]) -> Iterator[_Placed]:
     if dialogues.made is not None:
         assert dialogues.prompt is not None, "the config saw to it"
         made = make_dialogues(dialogues.made, prompt=dialogues.prompt, name=dialogues.name, seed=run.seed)
         for number, turns in enumerate(made, start=1):
             yield f"{dialogues.name} (made up)", number, turns
         return
-    found = _stored(dialogues, data=Path(run.data))
+    found = _stored(dialogues, data=Path(run.data), counts=counts)
     if dialogues.limit is None:
         yield from found
         return
@@ -93,8 +94,10 @@ def _read(dialogues: Dialogues, *, run: Run) -> Iterator[_Placed]:
     yield from drawn
 
 
-def _stored(dialogues: Dialogues, *, data: Path) -> Iterator[_Placed]:
+def _stored(dialogues: Dialogues, *, data: Path, counts: dict[str, int]) -> Iterator[_Placed]:
     for path in dialogue_files(dialogues, data=data):
         for line, turns in read_dialogues(path):
-            if dialogues.adult == "keep" or not any(find_adult(turn.content) for turn in turns):
+            if dialogues.adult == "drop" and any(find_adult(turn.content) for turn in turns):
+                counts[_ADULT] += 1
+            else:
                 yield path, line, turns

@@ -220,6 +220,20 @@ class TestStage:
         assert (figures["dialogues"], figures["dropped as too long"]) == (20, 1)
         assert open_tokens(folder).domains["talks"].counts.documents == 20
 
+    def test_texts_for_adults_are_dropped_and_counted_and_of_the_rest_so_many_are_drawn(
+        self, build: Build, tmp_path: Path
+    ) -> None:
+        talks = [["Как дела?", f"Хорошо, {number} раз."] for number in range(200)]
+        talks += [["Ты дурак?", "Сам дурак!"]] * 3
+        written(tmp_path / "d.jsonl", *({"dialogue": lines} for lines in talks))
+        how = {"path": "d.jsonl", "adult": "drop", "limit": 60}
+        found = []
+        for number, seed in enumerate((1, 1, 2)):
+            figures, folder = build(Dialogues(name="talk", **how), length=64, name=f"d-{number}", seed=seed)
+            assert (figures["dialogues"], figures["dropped as for adults"]) == (60, 3)
+            found.append(next(folder.rglob("*.ids")).read_bytes())
+        assert found[0] == found[1] != found[2]
+
     def test_nothing_left_is_an_error_that_says_why(self, build: Build, tmp_path: Path) -> None:
         written(tmp_path / "d.jsonl", {"messages": TALK})
         with pytest.raises(CorpusError, match="1 are longer than a row of 16 tokens; raise sequence_length"):

@@ -3,21 +3,16 @@
 from __future__ import annotations
 
 import re
-from functools import cache, lru_cache
+from functools import lru_cache
 from typing import Any, Final
 
-import pymorphy3
+from training.made.grammar import analyzer
 
 _ADJECTIVE: Final = frozenset({"ADJF", "PRTF"})
 _AGREES: Final = frozenset({"ADJF", "PRTF", "ADJS", "PRTS", "VERB"})
 _SLOT: Final = re.compile(r"\{(?:name|thing|x)(?::(\w+))?\}")
 _AGREEING: Final = re.compile(r"\[([^\]]+)\]")
 _CACHED: Final = 2**15  # forms: a bank has some 300 phrases in 6 cases and 500 words that agree
-
-
-@cache
-def _analyzer() -> Any:
-    return pymorphy3.MorphAnalyzer()
 
 
 @lru_cache(maxsize=_CACHED)
@@ -45,7 +40,7 @@ def agreed(word: str, phrase: str) -> str:
     if " " in word:
         return " ".join(agreed(part, phrase) for part in word.split(" "))
     beside = _kinds(_head(phrase)[1])
-    for reading in _analyzer().parse(word):
+    for reading in analyzer().parse(word):
         tag = reading.tag
         if tag.POS not in _AGREES or tag.number != "sing" or (tag.POS in _ADJECTIVE and tag.case != "nomn"):
             continue
@@ -60,7 +55,7 @@ def agreed(word: str, phrase: str) -> str:
 @lru_cache(maxsize=_CACHED)
 def _head(phrase: str) -> tuple[int, Any]:
     for at, word in enumerate(phrase.split(" ")):
-        readings = _analyzer().parse(word)
+        readings = analyzer().parse(word)
         if at + 1 < len(phrase.split(" ")) and readings[0].tag.POS in _ADJECTIVE:
             continue
         nouns = [one for one in readings if one.tag.POS == "NOUN" and one.tag.case == "nomn"]
@@ -71,7 +66,7 @@ def _head(phrase: str) -> tuple[int, Any]:
 
 
 def _adjective(word: str) -> Any:
-    return next(one for one in _analyzer().parse(word) if one.tag.POS in _ADJECTIVE)
+    return next(one for one in analyzer().parse(word) if one.tag.POS in _ADJECTIVE)
 
 
 def _kinds(noun: Any) -> frozenset[str]:

@@ -41,7 +41,8 @@ class Noun:
 
 
 @cache
-def _analyzer() -> Any:
+def analyzer() -> Any:
+    """Return the one dictionary of this process."""
     return pymorphy3.MorphAnalyzer()
 
 
@@ -50,7 +51,7 @@ def _readings(word: str) -> tuple[Any, ...]:
     """Return the readings in the nominative, likeliest first; none for what is not one Russian word."""
     if not _RUSSIAN.fullmatch(word):
         return ()
-    return tuple(one for one in _analyzer().parse(word.lower()) if one.tag.case == "nomn")
+    return tuple(one for one in analyzer().parse(word.lower()) if one.tag.case == "nomn")
 
 
 def _nouns(word: str) -> list[Any]:
@@ -175,7 +176,7 @@ def _trailing(tail: list[str], head: Noun) -> int:
     """Count the adjectives behind the noun: «велосипед горный», but none in «ковёр ручной работы»."""
     for index, word in enumerate(tail):
         if _like(word, head, "nomn") is None:
-            following = _analyzer().parse(word.lower())[0].tag.POS if _RUSSIAN.fullmatch(word) else "LATN"
+            following = analyzer().parse(word.lower())[0].tag.POS if _RUSSIAN.fullmatch(word) else "LATN"
             return index if following in {"PREP", "LATN"} else 0
     return len(tail)
 
@@ -197,7 +198,7 @@ def count(number: str, unit: str) -> str:
     if not unit or not _RUSSIAN.fullmatch(unit) or (len(unit) < 4 and unit not in _SHORT_UNITS):
         return f"{number} {unit}".strip()
     word = "год" if unit in {"лет", "года"} else unit
-    readings = [one for one in _analyzer().parse(word) if one.tag.POS == "NOUN" and one.is_known]
+    readings = [one for one in analyzer().parse(word) if one.tag.POS == "NOUN" and one.is_known]
     if not readings:
         return f"{number} {unit}"
     if not number.isdigit():
@@ -213,7 +214,7 @@ def common(word: str) -> bool:
     """Tell a common word («Футболки») from a name («Россия», «США») and from what the dictionary lacks."""
     if not _RUSSIAN.fullmatch(word) or word[:2].isupper():
         return False
-    best = _analyzer().parse(word.lower())[0]
+    best = analyzer().parse(word.lower())[0]
     return bool(best.is_known) and _NAMES.isdisjoint(best.tag.grammemes)
 
 
@@ -223,7 +224,7 @@ def lemma(word: str) -> str:
     lower = word.lower()
     if not _RUSSIAN.fullmatch(lower):
         return lower
-    return str(_analyzer().parse(lower)[0].normal_form).replace("ё", "е")
+    return str(analyzer().parse(lower)[0].normal_form).replace("ё", "е")
 
 
 def lemmas(text: str) -> set[str]:
