@@ -99,8 +99,12 @@ class Corpus(Section):
 
 
 class Tokenizer(Section):
-    """A byte-level BPE vocabulary. `sample_mb`: text it is trained on; `upweight`: factor by domain."""
+    """A BPE vocabulary. `sample_mb`: text it is trained on; `upweight`: factor by domain.
 
+    `grow_from`: bytes alone, or the base's vocabulary: its tokens that the corpus uses, then new merges.
+    """
+
+    grow_from: Literal["bytes", "base"] = "bytes"
     vocabulary: Annotated[int, Field(ge=512)] = 32_768
     sample_mb: Annotated[float, Field(gt=0)] = 100.0
     upweight: dict[str, Annotated[float, Field(gt=0)]] = Field(default_factory=dict)
@@ -197,6 +201,8 @@ class Run(Section):
             )
         if (self.embeddings or self.training) and not self.base:
             raise ValueError("[embeddings] and [[training]] need a [base] to start from")
+        if self.tokenizer and self.tokenizer.grow_from == "base" and not self.base:
+            raise ValueError('tokenizer: grow_from = "base" needs a [base]')
         if self.export and not self.training:
             raise ValueError("[export] needs a [[training]]: a base as it was has a card of its own")
         names = [training.name for training in self.training]

@@ -45,7 +45,8 @@ def train(work: Work) -> dict[str, Any]:
         upweight=settings.upweight,
         seed=work.run.seed,
     )
-    figures = train_tokenizer(texts, settings=settings, folder=work.folder, progress=work.progress)
+    base = _model(work, "base") if settings.grow_from == "base" else None
+    figures = train_tokenizer(texts, settings=settings, folder=work.folder, base=base, progress=work.progress)
     held_out = _held_out(work, limit=COMPARED)
     if not held_out:
         return figures
@@ -204,7 +205,12 @@ def _model(work: Work, stage: str) -> Path:
     return _base(work.run.data, work.run.base.checkpoint) if stage == "base" else work.before[stage]
 
 
-_TOKENIZER: Final = Stage("tokenizer", settings=lambda run: run.tokenizer, inputs=lambda run: [], build=train)
+_TOKENIZER: Final = Stage(
+    "tokenizer",
+    settings=lambda run: run.tokenizer,
+    inputs=lambda run: _base_inputs(run) if run.tokenizer and run.tokenizer.grow_from == "base" else [],
+    build=train,
+)
 _EMBEDDINGS: Final = Stage(
     "embeddings", settings=lambda run: run.embeddings, inputs=lambda run: _base_inputs(run), build=swap
 )

@@ -1,4 +1,4 @@
-"""Train a byte-level BPE vocabulary for Russian listings: the same texts in, the same file out."""
+"""Train a vocabulary for Russian listings, from bytes or from a base's: same texts in, same file out."""
 
 from __future__ import annotations
 
@@ -15,6 +15,9 @@ from models.prompts import chat_template
 from training import config
 from training.errors import TokenizerError
 from training.recipe import Progress
+from training.vocabulary.grown import count_units, grow_tokenizer
+from training.vocabulary.huggingface import HuggingFaceVocabulary
+from training.vocabulary.loading import load_vocabulary
 
 # A token holds no more than one of these: an English ending, a word with the space or sign before it, a
 # digit, signs with the line's end behind them, line ends, spaces. Taken from GPT-4's, with digits one by one
@@ -37,24 +40,19 @@ def train_tokenizer(
     *,
     settings: config.Tokenizer,
     folder: Path,
+    base: Path | None = None,
     progress: Progress = lambda note, done, total: None,
 ) -> dict[str, Any]:
     """Write tokenizer.json and tokenizer_config.json into `folder` and return what was read, and how fast.
 
-    The order of the documents does not matter. Raises TokenizerError, and then writes nothing, where they
-    hold no text or too little for the vocabulary.
+    The order of the documents does not matter. `base` is the folder of the vocabulary to grow from, for
+    `grow_from = "base"`. Raises TokenizerError, and then writes nothing, where the documents hold no text or
+    too little for the vocabulary, or the base is of another kind.
     """
     template = chat_template(settings.chat_template)
-    tokenizer, counts, begun = _untrained(), {"documents": 0, "bytes": 0}, time.perf_counter()
-    trainer = trainers.BpeTrainer(
-        vocab_size=settings.vocabulary,
-        min_frequency=settings.min_frequency,
-        initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),  # all 256 bytes: nothing is unknown
-        special_tokens=[AddedToken(text, special=True, normalized=False) for text in SPECIAL],
-        show_progress=False,
-    )
+    counts, begun = {"documents": 0, "bytes": 0}, time.perf_counter()
     read = _read(documents, counts=counts, total_mb=settings.sample_mb, progress=progress)
-    tokenizer.train_from_iterator(read, trainer)
+    tokenizer = _grown(read, base=base, settings=settings) if base else _trained(read, settings=settings)
     _check(tokenizer, settings=settings, num_bytes=counts["bytes"])
     seconds, megabytes = time.perf_counter() - begun, counts["bytes"] / _MB
     _write(tokenizer, folder=folder, template=template)
@@ -64,6 +62,32 @@ def train_tokenizer(
         "MB of text": megabytes,
         "MB/s": megabytes / seconds,
     }
+
+
+def _grown(texts: Iterable[str], *, base: Path, settings: config.Tokenizer) -> Tokenizer:
+    old = load_vocabulary(str(base))
+    if not isinstance(old, HuggingFaceVocabulary):
+        raise TokenizerError(f'{base}: grow_from = "base" needs a base with a tokenizer.json')
+    return grow_tokenizer(
+        old,
+        count_units(texts),
+        size=settings.vocabulary,
+        min_frequency=settings.min_frequency,
+        special=SPECIAL,
+    )
+
+
+def _trained(texts: Iterable[str], *, settings: config.Tokenizer) -> Tokenizer:
+    tokenizer = _untrained()
+    trainer = trainers.BpeTrainer(
+        vocab_size=settings.vocabulary,
+        min_frequency=settings.min_frequency,
+        initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),  # all 256 bytes: nothing is unknown
+        special_tokens=[AddedToken(text, special=True, normalized=False) for text in SPECIAL],
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(texts, trainer)
+    return tokenizer
 
 
 def _untrained() -> Tokenizer:
