@@ -24,7 +24,7 @@ from service.engine.local import EngineStartError, LocalEngine
 from tests.bench import listings
 from tests.bench.connection import Client, client, post
 from tests.bench.report import ROOT, Result, add_percentiles
-from tests.bench.stage import REAL_CARD, service
+from tests.bench.stage import default_card, service
 
 START_LIMIT_S = 900
 NUM_LISTINGS, NUM_ROWS = 200, 10_000
@@ -42,8 +42,8 @@ async def run(*, quick: bool) -> Result:
     num = 24 if quick else NUM_LISTINGS
     result = Result(
         compared=f"`python -m service bulk extract-model` on {num} real titles with their parameters, "
-        f"{IN_FLIGHT} in flight, nothing in the store; {REAL_CARD} on one vLLM, prefix caching on and off; "
-        "interactive: POST /describe, one after another, with and without a bulk run on the same vLLM; "
+        f"{IN_FLIGHT} in flight, nothing in the store; {default_card()} on one vLLM, prefix caching on and "
+        "off; interactive: POST /describe, one after another, with and without a bulk run on the same vLLM; "
         f"without an engine: a scripted one that answers at once, {NUM_ROWS} different rows"
     )
     with tempfile.TemporaryDirectory(prefix="bench-") as name:
@@ -83,7 +83,7 @@ async def _interactive(
     source = _write(folder / "load.jsonl", _different(NUM_ROWS))  # more than a window can take
     settings = {"LLM_DEFAULT_DEADLINE_S": "300", "LLM_ANSWERS": ":memory:"}
     async with (
-        service(engine_url, card=REAL_CARD, settings=settings) as (url, _),
+        service(engine_url, card=default_card(), settings=settings) as (url, _),
         client(url) as served,
     ):
         for body in bodies[:3]:
@@ -135,7 +135,7 @@ async def _engine(arguments: str) -> AsyncIterator[str]:
     before = os.environ.get("LLM_ENGINE_ARGS", "")
     os.environ["LLM_ENGINE_ARGS"] = f"{before} {arguments}".strip()
     local = LocalEngine(
-        load_card(REAL_CARD), card_source=REAL_CARD, cache=default_cache(), on_restart=lambda: None
+        load_card(default_card()), card_source=default_card(), cache=default_cache(), on_restart=lambda: None
     )
     try:
         await local.start(timeout_s=START_LIMIT_S)
@@ -150,7 +150,7 @@ async def _engine(arguments: str) -> AsyncIterator[str]:
 def _deployment(folder: Path, engine: str) -> Path:
     path = folder / "deployment.toml"
     path.write_text(
-        f'default = "bench"\n[versions.bench]\ncard = "{REAL_CARD}"\nengines = [{json.dumps(engine)}]\n'
+        f'default = "bench"\n[versions.bench]\ncard = "{default_card()}"\nengines = [{json.dumps(engine)}]\n'
     )
     return path
 

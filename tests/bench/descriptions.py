@@ -17,18 +17,15 @@ from __future__ import annotations
 
 import gzip
 import json
-import os
 import random
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import orjson
 
-from service.deployment import load_deployment
 from service.labels import told_params
 from tests.bench import measures
 from tests.bench.connection import Client, client, post
@@ -36,7 +33,7 @@ from tests.bench.judging import Index, accused, input_of, mentioned, sentences, 
 from tests.bench.load import in_parallel
 from tests.bench.measures import add, add_answers, add_shares
 from tests.bench.report import ROOT, Result, Skipped, percentile
-from tests.bench.stage import real_service
+from tests.bench.stage import default_card, real_service
 
 LISTINGS = ROOT.parent / "shared" / "data" / "listings"
 SETS = ("avito_2017_private_ads.jsonl.gz", "avito_seller_feeds.jsonl.gz")
@@ -130,7 +127,7 @@ async def run(*, quick: bool) -> Result:
     """Ask for all listings in the usual tone and for some in the others, then judge."""
     sample = real_sample(16 if quick else NUM, seed=SEED)
     few = random.Random(SEED).sample(sample, 4 if quick else NUM_TONE)
-    card = _card()
+    card = default_card()
     async with real_service(card=card) as url, client(url) as served:
         asked = {"neutral": await _answers(served, sample, tone="neutral")}
         asked |= {tone: await _answers(served, few, tone=tone) for tone in TONES}
@@ -151,12 +148,6 @@ async def run(*, quick: bool) -> Result:
     shown = random.Random(SEED).sample(usual, min(NUM_SHOWN, len(usual)))
     result.details[f"answers (random, seed {SEED})"] = [_told(one) for one in shown]
     return result
-
-
-def _card() -> str:
-    path = Path(os.environ.get("LLM_DEPLOYMENT") or ROOT / "service" / "deployment.toml")
-    deployment = load_deployment(path)
-    return deployment.versions[deployment.default].card
 
 
 async def _answers(served: Client, sample: Sequence[Real], *, tone: str) -> tuple[list[Judged], list[str]]:

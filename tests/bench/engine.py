@@ -13,7 +13,7 @@ from typing import Any
 import aiohttp
 import orjson
 
-from models.card import load_card
+from models.card import Card, load_card
 from models.store import default_cache
 from service.engine.local import EngineStartError, LocalEngine
 from service.engine.vllm import VllmEngine
@@ -59,13 +59,13 @@ async def run(*, quick: bool) -> Result:
             raise RuntimeError(str(error)) from None
         settings = {"LLM_MAX_IN_FLIGHT": "16", "LLM_DEFAULT_DEADLINE_S": "300"}
         async with service(local.client.url, card=CARD, settings=settings) as (url, _), client(url) as served:
-            sides = {"A": _bare(local.client), "B": _served(served)}
+            sides = {"A": bare(local.client, card), "B": _served(served)}
             await in_parallel(sides["A"], bodies, num_workers=8)  # every prompt's prefix is cached for both
             await in_parallel(sides["B"], bodies[:8], num_workers=8)
             seconds = 8 if quick else WINDOW_S
             for concurrency in (4,) if quick else CONCURRENCY:
                 turns = [
-                    (side, await _turn(sides[side], bodies, local.client, concurrency, seconds))
+                    (side, await turn(sides[side], bodies, local.client, concurrency, seconds))
                     for side in (TURNS[:4] if quick else TURNS)
                 ]
                 _report(result, concurrency, turns)
@@ -78,8 +78,8 @@ def _restarted() -> None:
     """Leave it to the answers that break: they end the benchmark."""
 
 
-def _bare(engine: VllmEngine) -> Ask:
-    card = load_card(CARD)
+def bare(engine: VllmEngine, card: Card) -> Ask:
+    """Return what asks an engine for a description under a card's prompt, without a service."""
 
     async def ask(body: dict[str, Any]) -> Answer:
         messages, sampling = engine_request(body, card)
@@ -95,7 +95,7 @@ def _served(service: Client) -> Ask:
     return ask
 
 
-async def _turn(
+async def turn(
     ask: Ask, bodies: Sequence[dict[str, Any]], engine: VllmEngine, concurrency: int, seconds: float
 ) -> Run:
     """Keep so many requests running for the whole turn: a tail that runs alone would slow down the mean."""

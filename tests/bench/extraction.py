@@ -21,7 +21,7 @@ from models.card import CARDS
 from service.product_models import NORMALIZER_VERSION, model_key
 from tests.bench.gold import ENGLISH, Gold, gold
 from tests.bench.report import Result, save, show
-from tests.bench.stage import REAL_CARD, real_service
+from tests.bench.stage import default_card, real_service
 
 BATCH = 64
 MOST = 250  # titles of one feed: the largest would else decide everything
@@ -106,8 +106,8 @@ async def run(*, quick: bool) -> Result:
     async with real_service() as url:
         judged = await ask(url, rows)
     result = Result(
-        compared=f"{REAL_CARD}, POST /extract-model/batch, random titles of real feeds (seed 1, test half); "
-        "right: the same model_key as the feed's model, or none where the feed has none"
+        compared=f"{default_card()}, POST /extract-model/batch, random titles of real feeds (seed 1, test "
+        "half); right: the same model_key as the feed's model, or none where the feed has none"
     )
     for source in sorted({row.source for row in rows}):
         _report(result, source, [one for one in judged if one.gold.source == source])
@@ -214,7 +214,7 @@ def main() -> None:
     """Measure, or fit."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench.extraction", description=__doc__)
     parser.add_argument("--fit", action="store_true", help="write the calibration into the card")
-    parser.add_argument("--card", default=REAL_CARD)
+    parser.add_argument("--card", default=default_card())
     arguments = parser.parse_args()
     if arguments.fit:
         print(asyncio.run(fit(arguments.card)))

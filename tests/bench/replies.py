@@ -12,15 +12,18 @@ from typing import Any
 import orjson
 
 from tests.bench.connection import Client, client, post
+from tests.bench.judging import Index
 from tests.bench.load import in_parallel
+from tests.bench.measures import add_answers, plain, words
 from tests.bench.report import Result, percentile
-from tests.bench.stage import REAL_CARD, real_service
+from tests.bench.stage import default_card, real_service
 
 THREADS = Path(__file__).with_name("threads.jsonl")
 CONCURRENCY = (1, 4)
 TARGET_S = 1.0  # p95 on a GPU; on a CPU the figure is there to be known
 SHOWN = 10
 SEED = 1
+ALIKE = 0.6  # of their words
 REPEATS = 2  # of the whole set, at each concurrency
 
 
@@ -29,8 +32,8 @@ async def run(*, quick: bool) -> Result:
     bodies = [{**json.loads(line), "count": 3} for line in THREADS.read_text(encoding="utf-8").splitlines()]
     bodies = bodies[::5] if quick else bodies
     result = Result(
-        compared=f"{REAL_CARD} behind POST /suggest-replies; {len(bodies)} hand-written chats, three replies "
-        f"each, {REPEATS} times; latencies are of chats that got replies, shares are of the first round"
+        compared=f"{default_card()} behind POST /suggest-replies; {len(bodies)} hand-written chats, three "
+        f"replies each, {REPEATS} times; latencies are of chats that got replies, shares are of the first round"
     )
     answers: list[tuple[dict[str, Any], dict[str, Any]]] = []
     async with real_service() as url, client(url) as served:
@@ -45,6 +48,7 @@ async def run(*, quick: bool) -> Result:
             result.add(f"{name}: three replies p95", percentile(times, 0.95), "s", below=TARGET_S)
             answers = answers or [(body, reply) for body, reply, _ in told[: len(bodies)]]
     _add_shares(result, [reply for _, reply in answers])
+    _add_faults(result, answers)
     result.details["examples"] = _examples(answers)
     return result
 
@@ -68,6 +72,21 @@ def _add_shares(result: Result, replies: list[dict[str, Any]]) -> None:
     result.add("chats abstained from", 100 * (1 - len(open_chats) / len(replies)), "%")
     result.details["abstained"] = Counter(reply["abstained"] for reply in replies if reply["abstained"])
     result.details["sources"] = sources
+
+
+def _add_faults(result: Result, answers: list[tuple[dict[str, Any], dict[str, Any]]]) -> None:
+    """Add replies that are alike, and those with a number or a Latin name that nobody has mentioned."""
+    alike, invented = [], []
+    for body, reply in answers:
+        texts = [one["text"] for one in reply["suggestions"]]
+        pairs = itertools.combinations([set(plain(text).split()) for text in texts], 2)
+        alike += [len(one & other) > ALIKE * len(one | other) for one, other in pairs]
+        said = Index.of(json.dumps(body, ensure_ascii=False))
+        for text in texts:
+            hard = [word for word in words(plain(text)) if word.kind in ("number", "latin")]
+            invented.append(any(not said.says(word) for word in hard))
+    add_answers(result, "pairs of replies with most words in common", alike, below=1)
+    add_answers(result, "replies with a number or Latin name nobody mentioned", invented, below=1)
 
 
 def _with_model(replies: list[dict[str, Any]]) -> float:

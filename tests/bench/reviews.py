@@ -14,8 +14,9 @@ from typing import Any
 import orjson
 
 from tests.bench.connection import Reply, client, post
+from tests.bench.measures import add_answers
 from tests.bench.report import ROOT, Result, Skipped
-from tests.bench.stage import REAL_CARD, real_service
+from tests.bench.stage import default_card, real_service
 
 FILE = ROOT.parent / "shared" / "data" / "reviews" / "one_product_nightlight.jsonl.gz"
 NAME = "Ночник-проектор звёздное небо «космонавт»"
@@ -26,8 +27,8 @@ async def run(*, quick: bool) -> Result:
     """Summarize the reviews with a fresh engine and an empty store for each number at once."""
     body = reviews(80 if quick else None)
     result = Result(
-        compared=f"{REAL_CARD} on one vLLM; POST /summarize-reviews of {len(body['reviews'])} real reviews, "
-        "with a fresh engine and an empty store each time, then once more with what the store holds"
+        compared=f"{default_card()} on one vLLM; POST /summarize-reviews of {len(body['reviews'])} real "
+        "reviews, with a fresh engine and an empty store each time, then once more with what the store holds"
     )
     for at_once in AT_ONCE[-1:] if quick else AT_ONCE:
         async with real_service(settings={"LLM_MAX_PARALLEL": str(at_once)}) as url, client(url) as served:
@@ -70,7 +71,20 @@ def _check(result: Result, body: Mapping[str, Any], answer: Mapping[str, Any]) -
     result.add("aspects on two reviews or more", 100 * standing / len(aspects), "%", least=100)
     result.add("quotes", len(quotes), "quotes")
     result.add("quotes verbatim", 100 * verbatim / len(quotes), "%", least=100)
+    _add_stars(result, body, answer)
     kept = ("summary", "finish", "rating", "used_reviews", "skipped", "contradictory_reviews", "partial")
     result.details |= {key: answer[key] for key in kept}
     for side in ("pros", "cons"):
         result.details[side] = {aspect["aspect"]: aspect["count"] for aspect in answer[side]}
+
+
+def _add_stars(result: Result, body: Mapping[str, Any], answer: Mapping[str, Any]) -> None:
+    """Add how often a side's quotes stand in reviews of that side's stars; a happy buyer too may blame."""
+    stars = {review["id"]: review["rating"] for review in body["reviews"] if review["rating"]}
+    every = list(stars.values())
+    for side, fits in (("pros", lambda rating: rating >= 4), ("cons", lambda rating: rating <= 3)):
+        ids = [quote["review_id"] for aspect in answer[side] for quote in aspect["quotes"]]
+        found = [bool(fits(stars[one])) for one in ids if one in stars]
+        if found:
+            add_answers(result, f"{side}: quotes from reviews of fitting stars", found)
+            add_answers(result, f"{side}: all reviews of fitting stars", [bool(fits(one)) for one in every])

@@ -21,6 +21,7 @@ from models.card import Card, load_card
 from models.prompts import Message, render
 from models.store import default_cache
 from service.asking import sampling_of
+from service.deployment import load_deployment
 from service.engine.base import Sampling
 from service.engine.command import free_port
 from service.engine.leash import die_with_parent
@@ -30,7 +31,6 @@ from tests.bench import material
 from tests.bench.report import ROOT
 
 VERSION = "bench"
-REAL_CARD = "gemma3-270m"
 START_LIMIT_S = 60
 REAL_START_LIMIT_S = 900
 TICK = os.sysconf("SC_CLK_TCK")
@@ -110,14 +110,23 @@ async def service(
             yield url, child.pid
 
 
+def default_card() -> str:
+    """Return the card of the default version of service/deployment.toml, or of the file LLM_DEPLOYMENT."""
+    deployment = load_deployment(
+        Path(os.environ.get("LLM_DEPLOYMENT") or ROOT / "service" / "deployment.toml")
+    )
+    return deployment.versions[deployment.default].card
+
+
 @asynccontextmanager
 async def real_service(
-    *, card: str = REAL_CARD, settings: Mapping[str, str] | None = None, engine_args: str = ""
+    *, card: str | None = None, settings: Mapping[str, str] | None = None, engine_args: str = ""
 ) -> AsyncIterator[str]:
     """Run a real vLLM (or use the one at BENCH_ENGINE_URL) and the service before it; yield its address.
 
     Answers are kept in memory, so that every run asks the engine anew.
     """
+    card = card or default_card()
     environment = {"LLM_DEFAULT_DEADLINE_S": "300", "LLM_ANSWERS": ":memory:", **(settings or {})}
     if running := os.environ.get("BENCH_ENGINE_URL"):
         async with service(running, card=card, settings=environment) as (url, _):
