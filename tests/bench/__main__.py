@@ -25,17 +25,8 @@ ALL += ("corpus", "cleaning", "personal", "duplicates", "decontamination", "toke
 ALL += ("packing", "training", "checkpoints", "spikes", "kills", "adaptation")
 USUAL = tuple(name for name in ALL if name != "start")
 # With a real vLLM.
-REAL = (
-    "engine",
-    "start",
-    "descriptions",
-    "extraction",
-    "reviews",
-    "replies",
-    "injections",
-    "bulk",
-    "adaptation",
-)
+REAL = ("engine", "start", "descriptions", "extraction", "reviews", "replies", "injections", "bulk")
+REAL += ("adaptation",)
 LONG = (*REAL, "corpus", "cleaning", "duplicates", "tokenizers", "swap")
 LIMIT_S = dict.fromkeys(LONG, 3600)  # of wall time; a hung benchmark is a failed one
 USUAL_LIMIT_S = 900

@@ -32,8 +32,8 @@ async def run(*, quick: bool) -> Result:
     bodies = [{**json.loads(line), "count": 3} for line in THREADS.read_text(encoding="utf-8").splitlines()]
     bodies = bodies[::5] if quick else bodies
     result = Result(
-        compared=f"{default_card()} behind POST /suggest-replies; {len(bodies)} hand-written chats, three "
-        f"replies each, {REPEATS} times; latencies are of chats that got replies, shares are of the first round"
+        compared=f"{default_card()} behind POST /suggest-replies; {len(bodies)} hand-written chats, "
+        f"three replies each, {REPEATS} times; latencies of chats that got replies, shares of the first round"
     )
     answers: list[tuple[dict[str, Any], dict[str, Any]]] = []
     async with real_service() as url, client(url) as served:
