@@ -16,7 +16,7 @@ from typing import Any, Final
 from models.folders import MANIFEST
 from training.errors import CheckpointError, ConfigError
 from training.handover.agreement import check_installed
-from training.handover.companions import write_companions
+from training.handover.companions import write_companions, write_notice
 from training.handover.passport import DEPLOYMENT, make_card, write_card
 from training.handover.proof import prove
 from training.handover.readme import write_readme
@@ -51,6 +51,8 @@ def build(work: Work, *, trained: Path) -> dict[str, Any]:
     work.progress("weights", 0, 2)
     shards = write_weights(tensors, folder=work.folder, shard_mb=settings.shard_mb)
     write_companions(trained, config=config, vocabulary=vocabulary, folder=work.folder)
+    if settings.notice:
+        write_notice(settings.notice, folder=work.folder)
     work.progress("reading it back", 1, 2)
     proof = prove(
         work.folder,

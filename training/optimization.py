@@ -116,8 +116,9 @@ class Export(Section):
     """The model that the run hands to the service, and what its card says of it.
 
     `prompts`: template version by task, as in models/templates. `check_engine`: greedy answers of the real
-    vLLM must be those of transformers. `packed_bits`: also leave packed/, small enough to ship in models/:
-    8 bits a weight, or 4 in the layers and 8 in the embedding; no file of it over `packed_shard_mb`.
+    vLLM must be those of transformers. `notice`: what the base's licence wants said beside the weights, as
+    the file NOTICE. `packed_bits`: also leave packed/, small enough to ship in models/: 8 bits a weight, or 4
+    in the layers and 8 in the embedding; no file of it over `packed_shard_mb`.
     """
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")
@@ -125,6 +126,7 @@ class Export(Section):
     licence_url: str | None = None
     data: str
     notes: str | None = None
+    notice: str | None = None
     prompts: dict[str, str] = Field(default_factory=dict)
     context_length: int | None = None
     shard_mb: _Count = 5_000

@@ -177,6 +177,15 @@ def test_the_card_is_one_that_the_service_takes(
     assert (folder / "LICENSE").read_text() == "terms of the base"
 
 
+def test_what_the_licence_wants_said_stands_beside_the_weights(
+    export: Exported, originals: dict[str, Path]
+) -> None:
+    notice = "Provided under the terms of its maker.\nThese files are modified.\n"
+    folder, _ = export(originals["tiny"], notice=f"\n{notice}\n")
+    assert (folder / "NOTICE").read_text() == notice
+    assert "NOTICE" in (folder / "README.md").read_text()
+
+
 def test_same_input_same_bytes(export: Exported, originals: dict[str, Path]) -> None:
     first, second = (export(originals["gemma3"], place=place)[0] for place in ("export-1", "export-2"))
     for path in first.iterdir():

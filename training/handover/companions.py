@@ -31,6 +31,13 @@ def write_companions(trained: Path, *, config: dict[str, Any], vocabulary: Vocab
     (folder / "chat_template.jinja").write_text(template or chat_template(_WITHOUT), encoding="utf-8")
 
 
+def write_notice(text: str, *, folder: Path) -> None:
+    """Add the text to the folder's NOTICE, after what the base's says."""
+    path = folder / "NOTICE"
+    before = path.read_text(encoding="utf-8").rstrip("\n") + "\n\n" if path.is_file() else ""
+    path.write_text(f"{before}{text.strip()}\n", encoding="utf-8")
+
+
 def _in_bfloat16(config: dict[str, Any]) -> dict[str, Any]:
     """Return the config with the dtype of the weights that are written."""
     found = {key: value for key, value in config.items() if key != "torch_dtype"} | {"dtype": "bfloat16"}
