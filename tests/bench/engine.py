@@ -21,9 +21,8 @@ from tests.bench import listings
 from tests.bench.connection import Client, client, post
 from tests.bench.load import Answer, ask_bare, ask_served, in_parallel
 from tests.bench.report import Result, percentile
-from tests.bench.stage import engine_request, service
+from tests.bench.stage import default_card, engine_request, service
 
-CARD = "gemma3-270m"
 START_LIMIT_S = 900
 NUM_LISTINGS = 48
 CONCURRENCY = (1, 4, 16)
@@ -45,27 +44,28 @@ class Run:
 async def run(*, quick: bool) -> Result:
     """Start one vLLM, put the service before it, and ask both at 1, 4 and 16 requests at once."""
     bodies = listings.bodies(8 if quick else NUM_LISTINGS)
-    card = load_card(CARD)
+    name = default_card()
+    card = load_card(name)
     result = Result(
-        compared=f"{CARD} on one vLLM; A: the service's client of it alone, B: POST /describe in streams "
+        compared=f"{name} on one vLLM; A: the service's client of it alone, B: POST /describe in streams "
         f"before the same vLLM; real listings, turns {TURNS} of {WINDOW_S} s; tokens/s by vLLM's counter, "
         "so that retries count as work; the service's characters are those left by the guards"
     )
-    local = LocalEngine(card, card_source=CARD, cache=default_cache(), on_restart=_restarted)
+    local = LocalEngine(card, card_source=name, cache=default_cache(), on_restart=_restarted)
     try:
         try:
             await local.start(timeout_s=START_LIMIT_S)
         except EngineStartError as error:
             raise RuntimeError(str(error)) from None
         settings = {"LLM_MAX_IN_FLIGHT": "16", "LLM_DEFAULT_DEADLINE_S": "300"}
-        async with service(local.client.url, card=CARD, settings=settings) as (url, _), client(url) as served:
-            sides = {"A": bare(local.client, card), "B": _served(served)}
+        async with service(local.client.url, card=name, settings=settings) as (url, _), client(url) as served:
+            sides = {"A": _bare(local.client, card), "B": _served(served)}
             await in_parallel(sides["A"], bodies, num_workers=8)  # every prompt's prefix is cached for both
             await in_parallel(sides["B"], bodies[:8], num_workers=8)
             seconds = 8 if quick else WINDOW_S
             for concurrency in (4,) if quick else CONCURRENCY:
                 turns = [
-                    (side, await turn(sides[side], bodies, local.client, concurrency, seconds))
+                    (side, await _turn(sides[side], bodies, local.client, concurrency, seconds))
                     for side in (TURNS[:4] if quick else TURNS)
                 ]
                 _report(result, concurrency, turns)
@@ -78,9 +78,7 @@ def _restarted() -> None:
     """Leave it to the answers that break: they end the benchmark."""
 
 
-def bare(engine: VllmEngine, card: Card) -> Ask:
-    """Return what asks an engine for a description under a card's prompt, without a service."""
-
+def _bare(engine: VllmEngine, card: Card) -> Ask:
     async def ask(body: dict[str, Any]) -> Answer:
         messages, sampling = engine_request(body, card)
         return await ask_bare(engine, messages, sampling)
@@ -95,7 +93,7 @@ def _served(service: Client) -> Ask:
     return ask
 
 
-async def turn(
+async def _turn(
     ask: Ask, bodies: Sequence[dict[str, Any]], engine: VllmEngine, concurrency: int, seconds: float
 ) -> Run:
     """Keep so many requests running for the whole turn: a tail that runs alone would slow down the mean."""
