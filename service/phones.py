@@ -4,7 +4,8 @@ A run is a row of digit groups with no ordinary word in between. Groups are join
 numbering plan: 7 or 8 and ten digits, ten digits alone, `+` and ten or more, a city number beside a word such
 as «тел.». Lists of sizes, prices and article numbers differ in where the groups are cut, and in their order.
 A bare ten-digit number that begins with 3, 4 or 8 («8450006670») is a part number unless it is cut
-like a telephone's.
+like a telephone's. A short number counts beside «тел.» or «звоните» only, and not where it says an amount,
+opening hours, years, or the number of a thing («каталожный номер», «Т59558»).
 """
 
 from __future__ import annotations
@@ -29,10 +30,33 @@ _CUTS_CITY = tuple(map(frozenset, ((3, 6, 8), (4, 6, 8), (5, 6, 8), (3, 6), (4, 
 _FOREIGN = re.compile(r"375(?:17|2[0-9]|33|44)\d{7}|380\d{9}|99[2-68]\d{9}|37[34]\d{8}")
 _BESIDE = re.compile(
     r"(?:(?<!\w)(?:тел|телеф[а-я]*|телефон[а-я]*|моб|мобил[а-я]*|сотов[а-я]*|номер[а-я]*|ном|т|tel|phone|ph|звон[а-я]*"
-    r"|позвон[а-я]*|набер[а-я]*|набир[а-я]*|смс|sms)\.?)[\s.:,№()!-]*(?:по|на|номеру?|мне|дом|раб|тел)?[\s.:№()-]*$"
+    r"|позвон[а-я]*|набер[а-я]*|набир[а-я]*|смс|sms)\.?)[\s.:,№()!-]*"
+    r"(?:по|на|номеру?|мне|дом|раб|тел|для\s(?:связи|справок|заказ[а-я]*|звонк[а-я]*|записи))?[\s.:№()-]*$"
 )
 _CALL_AFTER = re.compile(r"[\s.,()-]*(?:звон|позвон|тел)")
-_AMOUNT_AFTER = re.compile(r"[\s.]*(?:₽|руб|р\b|тыс|тр\b|км|шт|%|мм|см|кг|\$|€)")
+_AMOUNT_AFTER = re.compile(
+    r"[\s.]*(?:₽|руб|р\b|тыс|тр\b|км|шт|%|мм|см|кг|\$|€|мач|mah|вт\b|гб\b|gb\b|гц\b|год|лет\b)"
+)
+_AMOUNT = re.compile(r"\d{1,3}(?:[ .]\d{3})+|\d{5,7}")
+_PRICED = re.compile(r"(?<!\w)(?:цен[аеуы]|стоимост[ьи]|пробег[а-я]*)\W{0,3}$")
+_OFFERED = re.compile(r"(?<!\w)(?:за|отдам|продам|прошу|от|до)\W{0,2}$")  # then only a round sum is one
+# «9:00-21:00», «2015-2017»
+_TIMES = re.compile(
+    r"(?:[01]?\d|2[0-4])[:.-][03]0\s?-\s?(?:[01]?\d|2[0-4])[:.-][03]0|(?:19|20)\d\d\s?[-/,]\s?(?:19|20)\d\d"
+)
+_CADASTRAL = re.compile(r"\d\d:\d\d:\d{6,7}:\d{1,5}")
+_SIZE_BEFORE = re.compile(r"(?<!\w)(?:размер[а-я]*|габарит[а-я]*|разм|дхшхв|шхгхв|шхвхг|вхшхг)\W{0,3}$")
+_SIZE_AFTER = re.compile(r"\s*(?:мм|см)(?!\w)")
+# «Т59558», «Т-170.01»: five digits joined to the letter are a make, where nothing near speaks of calling;
+# six or seven, or another cut, may be a city's telephone.
+_CODE_HEAD = re.compile(r"(?<!\w)т-?$")
+_MAKE = re.compile(r"\d{5}|\d{3}\.\d\d")
+_CONTACTING = re.compile(r"(?<!\w)(?:звон|позвон|перезвон|тел(?!\w)|телефон|связ|обращ|справк|вопрос|моб)")
+_THINGS_NUMBER = re.compile(
+    r"(?<!\w)(?:(?:каталожн|оригинальн|заводск|серийн|кадастров|инвентарн|порядков|складск|партийн|заказн|модельн"
+    r"|регистрационн)[а-я]*|(?:патент|сертификат|лиценз|договор|лот)[а-я]{0,3}|(?:кат|ориг|сер|инв|парт|рег|гос))"
+    r"[\s.-]{0,2}(?:номер[а-я]*|ном)\W{0,3}$"
+)
 _LABELLED = re.compile(
     r"(?:артик[а-я]*|арт|код[а-я]*|imei|isbn|vin|oem|s/?n|инн|огрн|штрих[а-я-]*|каталожн[а-я]*|серийн[а-я]*|gtin|ean)"
     r"\W{0,3}(?:товара|номер[а-я]*)?\W{0,3}$"
@@ -112,15 +136,17 @@ def _is_phone(text: str, run: _Run) -> bool:
         return True
     before = text[max(0, run.start - 40) : run.start]
     mobile = re.fullmatch(r"[78]?9\d{9}", digits)
-    if len(run.groups) == 1 and not mobile and not any(run.plus) and _LABELLED.search(before):
+    labelled = _LABELLED.search(_CODE_HEAD.sub("", before))
+    if len(run.groups) == 1 and not mobile and not any(run.plus) and labelled:
         return False
-    called = bool(_BESIDE.search(before) or _CALL_AFTER.match(text, run.end))
-    if called and 5 <= len(digits) <= 13 and not _AMOUNT_AFTER.match(text, run.end):
+    if _CADASTRAL.fullmatch(text, run.start, run.end):
+        return False
+    if 5 <= len(digits) <= 13 and _is_called(text, run, before=before):
         return True
     if len(digits) == 10 and _BRACKETED.match(text, max(0, run.start - 1)):
         return True
     if [len(group) for group in run.groups] == [3, 2, 2] and re.search(r"\d{3}-\d\d-\d\d$", text[: run.end]):
-        return True
+        return not (_SIZE_BEFORE.search(before) or _SIZE_AFTER.match(text, run.end))
     for first in range(len(run.groups)):
         length = 0
         for end in range(first, len(run.groups)):
@@ -132,10 +158,31 @@ def _is_phone(text: str, run: _Run) -> bool:
     return False
 
 
+def _is_called(text: str, run: _Run, *, before: str) -> bool:
+    """Tell whether a word beside a short run says that it is a telephone, and nothing says otherwise."""
+    if _AMOUNT_AFTER.match(text, run.end) or _TIMES.fullmatch(text, run.start, run.end):
+        return False
+    if _BESIDE.search(before):
+        if head := _CODE_HEAD.search(before):
+            make = _MAKE.fullmatch(text, run.start, run.end)
+            around = before[: head.start()] + text[run.end : run.end + 40]
+            return not make or bool(_CONTACTING.search(around))
+        return not _THINGS_NUMBER.search(before)
+    if not _CALL_AFTER.match(text, run.end):
+        return False
+    if not _AMOUNT.fullmatch(text, run.start, run.end):
+        return True
+    round_sum = run.groups[-1].endswith("00") and _OFFERED.search(before)
+    return not (round_sum or _PRICED.search(before))
+
+
 def _dictated(run: _Run) -> bool:
     """Tell whether words dictate the beginning of a number: «плюс семь …», «восемь девятьсот …»."""
-    if any(run.plus) and len(run.groups) > 1:
+    if any(run.plus[:-1]):  # the last one adds: «два плюс один»
         return True
+    numbers = list(map(int, run.groups))
+    if all(0 < high - low <= 2 for low, high in pairwise(numbers)):
+        return False  # counting: «один, два, три», «восемь, девять, десять лет»
     prefixed = len(run.groups) > 2 and run.groups[0] in {"8", "7"} and run.groups[1][0] == "9"
     return prefixed or (len(run.groups) >= 6 and all(len(group) == 1 for group in run.groups[:6]))
 
