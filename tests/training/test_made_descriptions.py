@@ -60,7 +60,7 @@ def test_sentences_are_grounded(made: list[tuple[Listing, str]]) -> None:
 
 
 def test_guards_find_nothing(made: list[tuple[Listing, str]]) -> None:
-    """What they find in a title is the seller's own; very few titles hold anything that looks like a contact."""
+    """What they find in a title is the seller's own; few titles hold anything like a contact."""
     plain = [text for listing, text in made if not guards.find(f"{listing.title}.")]
     assert len(plain) > 0.98 * len(made)
     assert not [(one, found) for text in plain for one in _sentences(text) if (found := guards.find(one))]
