@@ -19,7 +19,10 @@ MODELS_MAX, BRANDS_MAX = 150, 60  # of a listing; ten times what a usual title g
 READ_CHARS = 600  # of the description: what a product is stands at its beginning
 VALUE_CHARS_MIN = 4  # of a parameter without a telling label: «XS» and «IT» are no models
 
-_BRAND_LABEL = re.compile(r"бренд|марк[аи]|производител|brand|vendor|вендор", re.IGNORECASE)
+_BRAND_LABEL = re.compile(
+    r"^(?!.*стран).*(?:бренд|марк[аи]|производител|изготовител|\bфирм[аы]\b|brand|vendor|вендор)",
+    re.IGNORECASE,
+)  # the land of the maker is no brand
 _MODEL_LABEL = re.compile(r"модел|model|артикул", re.IGNORECASE)
 
 

@@ -7,82 +7,41 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from itertools import zip_longest
-from typing import TypeAlias
 
-from service.letters import fold
 from service.product_models import implied_brand, model_key
+from service.tasks.measures import Kind, is_measure, is_measured, is_size
+from service.tasks.words import Chain, Word, is_known, is_numbered_brand, read_words, touch
+
+__all__ = ["BRAND_WORDS_MAX", "Chain", "Kind", "brands", "is_brand", "is_variant", "models", "names"]
 
 WORDS_MAX = 7  # of a model's name; «Travis Scott Cactus Jack x Nike Dunk» has seven
 BRAND_WORDS_MAX = 3
 NUMBER_CHARS_MIN = 3  # of a number that is a model by itself: «Elna 3210», but not the 13 of «iPhone 13»
+DEVICE_NUMBER_CHARS = 6  # of a device's number behind an unknown word; «TRW GDB1234» is the spare part itself
+CODE_CHARS_MIN = 6  # of a code that is whole without the «mini» or «slim» behind it, as «U008 Pro» is not
+_READ_BACK = 40  # characters
 
-_WORD = re.compile(r"[^\s«»\"“”„,;:!?()|\[\]{}<>…*=~•·✅❗🔥]+")
-_EDGE = " .,'`’‘/\\-–—_"
-_BREAK = re.compile(r"[^ \t\u00a0]")  # more than blanks between two words: no name goes over it
 _QUOTED = re.compile(r"[«\"“„]([^«»\"“”„\n]{2,60})[»\"“”]")
-_LATIN = re.compile(r"[a-z]", re.IGNORECASE)
 _LETTER, _DIGIT = re.compile(r"[^\W\d_]"), re.compile(r"\d")
-_MEASURE = re.compile(
-    r"(?:[\d.,/xх×*+-]*\d[\d.,]*)?\s?(?:gb|tb|mb|гб|тб|мб|гиг[а-я]*|g|мм|см|дм|м|м2|кг|гр?|мг|л|мл|k?вт|квт|w|k?ватт|mah|ма[чh]|"
-    r"ач|дюйм[а-я]*|д|шт|штук|mp|мп|мпикс|hz|гц|ghz|ггц|v|в|вольт|а|об|руб[а-я.]*|₽|р|rub|тр|т\.р|год[а-я]*|г\.?в?|лет|"
-    r"мес[а-я.]*|дн|ч|час[а-я]*|мин|км|ккал|%|°|градус[а-я]*|размер[а-я]*|ядер|скорост[а-я]*|\")\.?",
-    re.IGNORECASE,
-)
-_MEMORY = re.compile(r"\d{1,2}[/+]\d{2,4}")  # «8/256»
 _MEMORY_SIZE = re.compile(r"32|64|128|256|512|1024")
-_UNIT = re.compile(
-    r"gb|tb|mb|гб|тб|мб|гиг[а-я]*|мм|см|кг|мл|вт|квт|w|mah|мач|дюйм[а-я]*|шт|руб[а-я.]*|hz|гц|inch"
-)
-_NUMBERS = re.compile(r"[\d.,/+xх×*-]+", re.IGNORECASE)
 _FITS = re.compile(
     r"(?:^|[\s(])(?:для|под|на|к|ко|вместо|совмест[а-я]*(?:\s+с[о]?)?|подход[а-я]*(?:\s+(?:для|к|под|на))?|аналог[а-я]*|"
-    r"типа|(?:об)?мен[а-яю]*\s+на|for|fits)\s+(?:[а-яё]{3,}\s+)?$",
+    r"типа|(?:об)?мен[а-яю]*\s+на|for|fits)\s+([а-яё]{3,}\s+)?$",
     re.IGNORECASE,
 )
+_FROM = re.compile(r"(?:^|[\s(])от\s+([а-яё]{3,}\s+)?$", re.IGNORECASE)  # of «Nokia 3310»; by «Zara»
 _YEAR = re.compile(r"(?:19|20)\d\d")
 _PRINTED = re.compile(r"(?:принт|надпис|логотип|рисун|картин|аппликац)[а-я]*\s*$", re.IGNORECASE)
-_STORAGE = re.compile(
-    r"\b(?:ssd|hdd|nvme|флешк|флэш|накопител|жестк[а-я]* диск|карт[а-я]* памяти|microsd|micro sd)"
-)
-_CLOTHES = re.compile(
-    r"\b(?:одежд|обув|куртк|футболк|рубаш|брюк|плать|юбк|джинс|перчат|костюм|пуховик|толстовк|шорт|свитер|пальто|"
-    r"блуз|кофт|майк|жилет|ботин|сапог|кроссов|туфл|комбинез|шапк|белье)"
-)
-_SIZED = re.compile(r"р(?:аз|азм|азмер)?\.?\d{2,3}(?:[-/]\d{2,3})?")
-_SIZE = re.compile(r"\d{0,2}x{0,4}[sml]|xxs|\d{2}(?:[-/]\d{2,3})?|[34]\dр?")
 # Words that tell variants of one model apart: never a name without the words before them.
 _VARIANTS = re.compile(
     "pro|max|mini|plus|lite|ultra|air|slim|se|fe|super|ti|petite|tall|curve|maternity|про|макс|мини|плюс|лайт|ультра|эйр|слим"
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Kind:
-    """What kind of goods it is, as far as it decides what a name is."""
-
-    storage: bool  # the capacity is the model: «970 EVO Plus 1TB»
-    clothes: bool  # the last letter is a size: «Blaser 119042 L»
-
-    @classmethod
-    def of(cls, text: str) -> Kind:
-        """Tell it from title and category."""
-        lower = fold(text).lower()
-        return cls(storage=bool(_STORAGE.search(lower)), clothes=bool(_CLOTHES.search(lower)))
-
-
-@dataclass(slots=True)  # not frozen: some hundred a listing, and frozen ones take twice the time
-class _Word:
-    start: int
-    end: int
-    text: str  # folded, lower case
-    naming: bool
-    number: bool
-
-
-Chain: TypeAlias = "list[_Word]"
+# Behind a known brand these make one more brand, a daughter or a line: «Tommy Jeans».
+_COMPANY = re.compile(
+    "jeans|originals?|designs?|sports?|home|kids|baby|technolog(?:y|ies)|electronics|tools|professional|collection|group"
+)
 
 
 def names(text: str, kind: Kind, *, strict: bool = False) -> list[Chain]:
@@ -90,7 +49,7 @@ def names(text: str, kind: Kind, *, strict: bool = False) -> list[Chain]:
 
     With `strict` a capital alone makes no name: in running text it stands before towns and breeds too.
     """
-    return list(_chains(text, _words(_without_prints(text), strict=strict), kind))
+    return list(_chains(text, read_words(_without_prints(text), strict=strict), kind))
 
 
 def _without_prints(text: str) -> str:
@@ -105,38 +64,83 @@ def models(text: str, chains: Sequence[Chain]) -> Iterator[tuple[int, int]]:
     """Yield (start, end) of every piece of the text that may name a model."""
     yield from _quoted(text)
     for chain in chains:
-        for first, word in enumerate(chain):
-            opens = word.naming or len(word.text) >= NUMBER_CHARS_MIN
+        own = _device_words(text, chain)
+        for first, word in enumerate(chain[own:], start=own):
+            opens = word.naming or (len(word.text) >= NUMBER_CHARS_MIN and not word.ending)
             opens = opens and not (first and (is_variant(word.text) or _MEMORY_SIZE.fullmatch(word.text)))
-            if not opens or _FITS.search(text[max(0, word.start - 40) : word.start]):
+            if not opens or (first and _stands_for(text, word)):
                 continue
-            for last, following in zip_longest(chain[first : first + WORDS_MAX], chain[first + 1 :]):
-                if last is None:
-                    break
+            for at, last in enumerate(chain[first : first + WORDS_MAX], start=first):
                 piece = text[word.start : last.end]
-                if not _goes_on(piece, following) and not is_brand(piece):
+                empty = at == first and (len(last.text) == 1 or is_variant(last.text))
+                if not empty and not _goes_on(piece, chain[at:]) and not is_brand(piece):
                     yield word.start, last.end
 
 
-def _goes_on(piece: str, following: _Word | None) -> bool:
+def _stands_for(text: str, word: Word) -> bool:
+    """Tell a word right behind «для» in a title whose every word has a capital."""
+    fits = _FITS.search(text[max(0, word.start - _READ_BACK) : word.start])
+    return fits is not None and not fits[1]
+
+
+def _device_words(text: str, chain: Chain) -> int:
+    """Count the words in front that name what the thing is for; behind them its own name may stand.
+
+    Of «для iPhone 7 Nohon» two. Behind a noun only the first: the gun case of «для ружья Maremmano BL405»
+    is a Maremmano, the filter of «для пылесоса Karcher WD 3» no Karcher, and nothing tells these two apart.
+    """
+    before = text[max(0, chain[0].start - _READ_BACK) : chain[0].start]
+    fits = _FITS.search(before)
+    if fits is None and any(word.digits for word in chain[:3]):
+        fits = _FROM.search(before)
+    if fits is None:
+        return 0
+    if fits[1]:
+        return 1
+    at = 1
+    numbered = chain[0].digits
+    for word, following in zip_longest(chain[1:], chain[2:]):
+        short = following is not None and following.digits and len(following.text) <= DEVICE_NUMBER_CHARS
+        if numbered and not (is_variant(word.text) or (word.number and len(word.text) < NUMBER_CHARS_MIN)):
+            break
+        unknown = not (word.digits or is_variant(word.text) or is_known(word.text))
+        if unknown and not short:
+            break
+        numbered = numbered or word.digits
+        at += 1
+    return at
+
+
+def _goes_on(piece: str, rest: Sequence[Word]) -> bool:
     """Tell a name that cannot end here: «iPhone 13» before «Pro», «Blaser» before «119018-113»."""
-    if following is None:
+    if len(rest) == 1:
         return False
-    number = _DIGIT.search(following.text) and not _YEAR.fullmatch(following.text)
-    return bool(is_variant(following.text) or (number and not _DIGIT.search(piece)))
+    last, following = rest[:2]
+    number = following.digits and not following.ending and not _YEAR.fullmatch(following.text)
+    if number and not _DIGIT.search(piece):
+        return True
+    whole = last.digits and len(last.text) >= CODE_CHARS_MIN and bool(_LETTER.search(last.text))
+    described = len(rest) > 2 and rest[2].naming and not rest[2].digits  # «DAP-2553 air premier»
+    return is_variant(following.text) and not (whole and described)
 
 
 def brands(text: str, chains: Sequence[Chain]) -> Iterator[tuple[int, int]]:
     """Yield (start, end) of every piece of the text that may name a brand."""
     for chain in chains:
-        for first in range(len(chain)):
+        for first, opening in enumerate(chain):
             for last in chain[first : first + BRAND_WORDS_MAX]:
-                piece = text[chain[first].start : last.end]
-                if not last.naming or is_variant(chain[first].text):
+                if not last.naming or is_variant(opening.text):
                     break
-                unknown = implied_brand(piece) is None  # else a family: «iPhone»
-                if is_brand(piece) or (unknown and not _DIGIT.search(piece)):
-                    yield chain[first].start, last.end
+                piece = text[opening.start : last.end]
+                alone = len(piece) > 1 and not _DIGIT.search(piece) and not _is_family(piece, opening, last)
+                if alone or is_brand(piece) or (first == 0 and is_numbered_brand(piece)):
+                    yield opening.start, last.end
+
+
+def _is_family(piece: str, opening: Word, last: Word) -> bool:
+    """Tell a family of a known brand, «iPhone», from a brand of its own, be it a daughter of a known one."""
+    daughter = _COMPANY.fullmatch(last.text) and is_brand(opening.text)
+    return implied_brand(piece) is not None and not daughter
 
 
 def is_variant(word: str) -> bool:
@@ -151,61 +155,15 @@ def is_brand(text: str) -> bool:
     return brand is not None and model_key(text, brand=brand) in (None, brand)
 
 
-def _words(text: str, *, strict: bool) -> list[_Word]:
-    shouted = sum(map(str.isupper, text)) > 0.5 * sum(map(str.isalpha, text))
-    words: list[_Word] = []
-    for match in _WORD.finditer(text):
-        start, end = match.span()
-        while start < end and text[start] in _EDGE:
-            start += 1
-        while end > start and text[end - 1] in _EDGE:
-            end -= 1
-        if start == end:
-            continue
-        folded = _folded(text[start:end])
-        first = not words or bool(re.search(r"[.!?\n]\s*$", text[max(0, start - 3) : start]))
-        capital = text[start].isupper() and not (first or shouted or strict) and len(folded) > 2
-        words.append(
-            _Word(start, end, folded, _naming(folded, capital=capital), bool(_NUMBERS.fullmatch(folded)))
-        )
-    return words
-
-
-@lru_cache(maxsize=2**16)
-def _folded(word: str) -> str:
-    return fold(word).lower()
-
-
-@lru_cache(maxsize=2**16)
-def _naming(word: str, *, capital: bool) -> bool:
-    """Tell whether a word by itself looks like a piece of a name."""
-    if _MEASURE.fullmatch(word) or _NUMBERS.fullmatch(word) or not _LETTER.search(word):
-        return False
-    mixed = bool(_DIGIT.search(word)) and not re.fullmatch(r"\d+-?[а-я]{1,12}", word)
-    return bool(_LATIN.search(word)) or mixed or capital or _is_known(word)
-
-
-@lru_cache(maxsize=2**15)
-def _is_known(word: str) -> bool:
-    """Tell a brand or a family of models that is known in Cyrillic too."""
-    return len(word) > 2 and implied_brand(word) is not None
-
-
-def _touch(text: str, left: _Word, right: _Word) -> bool:
-    """Tell whether nothing but blanks, or one slash («Sewist 521 / SE 518»), stands between two words."""
-    between = text[left.end : right.start]
-    return not _BREAK.search(between.replace(" / ", " ", 1))
-
-
-def _chains(text: str, words: Sequence[_Word], kind: Kind) -> Iterator[list[_Word]]:
+def _chains(text: str, words: Sequence[Word], kind: Kind) -> Iterator[Chain]:
     """Yield the longest rows of words that can stand in one name: names, and numbers after a name."""
-    chain: list[_Word] = []
+    chain: Chain = []
     for word, following in zip_longest(words, words[1:]):
-        measured = _is_measure(word, following, kind)
-        if chain and not _touch(text, chain[-1], word):
+        if chain and not touch(text, chain[-1], word):
             yield chain
             chain = []
-        goes_on = chain and (word.number or kind.storage or is_variant(word.text))
+        measured = _is_measured(word, following, kind, behind=bool(chain))
+        goes_on = chain and (word.number or word.ending or kind.storage or is_variant(word.text))
         if not measured and (word.naming or goes_on):
             chain.append(word)
         elif chain:
@@ -215,14 +173,16 @@ def _chains(text: str, words: Sequence[_Word], kind: Kind) -> Iterator[list[_Wor
         yield chain
 
 
-def _is_measure(word: _Word, following: _Word | None, kind: Kind) -> bool:
-    """Tell a size, a weight, a memory from a piece of a name."""
+def _is_measured(word: Word, following: Word | None, kind: Kind, *, behind: bool) -> bool:
+    """Tell a size, a weight, a memory from a piece of a name, which the word may stand `behind`."""
     if kind.storage:
         return False
-    if _SIZED.fullmatch(word.text) or (kind.clothes and _SIZE.fullmatch(word.text)):
+    if is_size(word.text, kind):
         return True
-    unit = word.number and following is not None and _UNIT.fullmatch(following.text)  # «128 gb»
-    return bool(unit or _MEASURE.fullmatch(word.text) or _MEMORY.fullmatch(word.text))
+    if word.naming or (word.ending and behind):
+        return False
+    unit = word.number and following is not None and is_measured(word.text, following.text)  # «128 gb»
+    return bool(unit or is_measure(word.text))
 
 
 def _quoted(text: str) -> Iterator[tuple[int, int]]:

@@ -37,6 +37,21 @@ def text_at(place: Place, *, title: str, description: str, params: dict[str, str
         ("продам айфон 13 про макс 256гб", "айфон 13 про макс"),
         ("Кроссовки Nike Air р.42", "Nike Air"),
         ("SIG Sauer P320 4.5 мм пистолет P320-177-BLK", "P320-177-BLK"),
+        ("Мотокоса Ветерок 25М", "Ветерок 25М"),
+        ("Прицел 8П новый", "8П"),
+        ("ИЖ 49", "ИЖ 49"),
+        ("Ружьё ИЖ-49", "ИЖ-49"),
+        ("МТЗ 50 трактор", "МТЗ 50"),
+        ("Бойлер Polaris FD 70V", "Polaris FD 70V"),
+        ("Велосипед Stels Miss 5000 V", "Stels Miss 5000 V"),
+        ("Камера наружная 4113W", "4113W"),
+        ("Смартфон Redmi Note 9 5G", "Redmi Note 9 5G"),
+        ("Куртка W NORTH SHELL", "W NORTH SHELL"),
+        ("Mercedes ML 320", "Mercedes ML 320"),
+        ("Дрель Black & Decker KR604", "Black & Decker KR604"),
+        ("Ботинки Dr. Martens 1461", "Dr. Martens 1461"),
+        ("Роутер Keenetic DUO-4410 air с антенной", "Keenetic DUO-4410 air"),
+        ("netgear dgn-2200m mini wireless router", "dgn-2200m"),
     ],
 )
 def test_a_models_name_is_among_the_candidates(title: str, model: str) -> None:
@@ -54,6 +69,13 @@ def test_a_models_name_is_among_the_candidates(title: str, model: str) -> None:
         "Ноутбук 15.6 дюймов, 8 гб, 256 гб",
         "2-к квартира, 54 м², 5/9 эт.",
         "ПРОДАМ ДИВАН СРОЧНО",
+        "ПРОДАМ ДОМ 120 М2",
+        "Аккумулятор 60Ah",
+        "Блок питания 12V, 2.4 GHz",
+        "Памперсы 100 ml",
+        "Кабель 15М",
+        "2К квартира",
+        "Платье 42-44 S/M",
         "",
         "🔥🔥🔥",
         "...",
@@ -82,6 +104,52 @@ def test_what_a_thing_fits_is_not_what_it_is(title: str) -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("title", "own"),
+    [
+        ("Аккумулятор для iPhone 7 Nohon", {"Nohon"}),
+        ("Аккумулятор для айфон 7 Nohon", {"Nohon"}),
+        ("АКБ для Xiaomi Redmi Note 5 BN45", {"BN45"}),
+        ("Картридж для HP LaserJet 1200 C7115A", {"C7115A"}),
+        ("Игры для Xbox 360", set()),
+        ("Крышка для Meizu M5 pro", set()),
+        ("Двигатель от ВАЗ 2105", set()),
+        ("Подсумок для ружья Maremmano BL777", {"BL777"}),
+    ],
+)
+def test_a_spare_part_is_named_behind_its_device(title: str, own: set[str]) -> None:
+    assert set(found(title).models) == own
+
+
+@pytest.mark.parametrize(
+    ("title", "brand"),
+    [
+        ("Роутер D-Link DIR-615", "D-Link"),
+        ("Рюкзак 5.11 Rush 12", "5.11"),
+        ("Антивирус Dr.Web на год", "Dr.Web"),
+        ("Коммутатор TP-Link SG105", "TP-Link"),
+        ("Респиратор 3M 8102", "3M"),
+        ("Респиратор 3М 8102", "3М"),
+        ("Кеды New Balance 373", "New Balance"),
+        ("Джинсы Tommy Jeans", "Tommy Jeans"),
+        ("Тренч Banana & Fitch", "Banana & Fitch"),
+        ("Ботинки Dr. Martens 1461", "Dr. Martens"),
+        ("Платье от Zara", "Zara"),
+    ],
+)
+def test_a_brand_is_offered_whole(title: str, brand: str) -> None:
+    assert brand in found(title).brands
+
+
+def test_a_letter_or_a_variant_alone_is_no_name() -> None:
+    both = found("Ноутбук C, кабель mini, джинсы Slim")
+    assert not {"C", "mini", "Slim"} & (both.models.keys() | both.brands.keys())
+
+
+def test_two_products_joined_by_an_ampersand_stay_two() -> None:
+    assert "Galaxy A51 & A52" not in found("Galaxy A51 & A52").models
+
+
 def test_a_variant_never_stands_without_its_model() -> None:
     models = found("iPhone 13 Pro Max").models
     assert "iPhone 13 Pro Max" in models
@@ -107,6 +175,16 @@ def test_parameters_that_say_brand_and_model_are_taken_whole() -> None:
     both = found("Телефон", Марка="Honor", Модель="Икс 9 б")
     assert both.models["Икс 9 б"] == [Place("params", 0, 7, "Модель")]
     assert both.brands["Honor"][0] == Place("params", 0, 5, "Марка")
+
+
+@pytest.mark.parametrize("label", ["Фирма", "Фирма-изготовитель", "Изготовитель", "Производитель", "Бренд"])
+def test_labels_of_a_maker(label: str) -> None:
+    assert "Ромашка" in candidates(title="Стол", params={label: "Ромашка"}, description="").brands
+
+
+@pytest.mark.parametrize("label", ["Страна-изготовитель", "Страна производитель", "Фирменная упаковка"])
+def test_the_land_of_the_maker_is_no_brand(label: str) -> None:
+    assert not candidates(title="Стол", params={label: "Китай"}, description="").brands
 
 
 def test_the_best_place_is_the_title() -> None:
