@@ -63,7 +63,8 @@ def tokenizer(run: Run) -> Row:
     assert run.tokenizer
     sample = run.tokenizer.sample_mb * 1e6
     upweighted = ", ".join(f"{name} × {factor:g}" for name, factor in run.tokenizer.upweight.items())
-    what = f"{run.tokenizer.vocabulary:,} byte-level BPE on {amount(sample)}"
+    kind = "byte-level BPE" if run.tokenizer.grow_from == "bytes" else "tokens, the base's and new merges,"
+    what = f"{run.tokenizer.vocabulary:,} {kind} on {amount(sample)}"
     return Row(
         "tokenizer",
         what + (f" ({upweighted})" if upweighted else ""),
