@@ -5,10 +5,10 @@ Parameters are those of Llama, Mistral, Gemma and Qwen decoders with gated MLPs.
 
 from __future__ import annotations
 
-from typing import Final, Literal
+from typing import Final
 
 from training.config import Compute, Shape
-from training.optimization import Training
+from training.optimization import Trainable, Training
 
 GB: Final = 1e9
 DAY_S: Final = 86_400
@@ -31,15 +31,13 @@ def parameters(shape: Shape, *, vocabulary: int) -> int:
     return body + embedding_parameters(shape, vocabulary=vocabulary)
 
 
-def trained_parameters(shape: Shape, trainable: Literal["embeddings", "all"], *, vocabulary: int) -> int:
+def trained_parameters(shape: Shape, trainable: Trainable, *, vocabulary: int) -> int:
     """Return the parameters that a stage changes."""
     count = parameters if trainable == "all" else embedding_parameters
     return count(shape, vocabulary=vocabulary)
 
 
-def flops_per_token(
-    shape: Shape, *, trainable: Literal["embeddings", "all"], sequence_length: int, vocabulary: int
-) -> float:
+def flops_per_token(shape: Shape, *, trainable: Trainable, sequence_length: int, vocabulary: int) -> float:
     """Return the useful FLOPs of a token forwards and backwards: what MFU counts (PaLM, arXiv 2204.02311, B).
 
     Forwards 2 a weight of a matrix, backwards 2 for its input and 2 for itself if it is trained (arXiv
@@ -58,5 +56,6 @@ def seconds(shape: Shape, training: Training, compute: Compute, *, vocabulary: i
         sequence_length=training.sequence_length,
         vocabulary=vocabulary,
     )
-    again = {"all": 4 / 3, "embeddings": 3 / 2}[training.trainable] if training.recompute else 1.0
+    once_more = 4 / 3 if training.trainable == "all" else 3 / 2
+    again = once_more if training.recompute else 1.0
     return again * flops * training.tokens / (max(1, compute.gpus) * compute.peak_tflops * 1e12 * compute.mfu)

@@ -26,6 +26,7 @@ from training.swap.initial import (
     mean_weights,
     trained_ids,
 )
+from training.swap.kept import write_kept
 from training.swap.pieces import measure_pieces, old_pieces
 from training.swap.settings import check_tokenizer, write_settings
 from training.swap.stored import Planned, Stored, write_tensors
@@ -73,6 +74,7 @@ def swap_embeddings(
     shards = write_tensors(
         [(made | body)[tensor] for tensor in order], folder=target, shard_bytes=shard_mb * _MB
     )
+    write_kept(known if method in ("mean", "focus") else [], new=new, folder=target)
     write_settings(checkpoint, old=old, new=new, num_rows=num_rows, tokenizer=tokenizer, target=target)
     figures = measure_pieces(new, old=old, mapping=known)
     return {

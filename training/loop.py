@@ -21,6 +21,7 @@ from training.packed.meta import tokenizer_sha256
 from training.packed.order import Order
 from training.packed.rows import Rows, open_rows
 from training.recipe import Work
+from training.swap.kept import read_kept
 from training.trainer.checkpoints import Checkpoints
 from training.trainer.course import Course
 from training.trainer.learner import Learner, empty_learner
@@ -97,6 +98,8 @@ def _stepper(
     if training.recompute:
         learner.model.gradient_checkpointing_enable({"use_reentrant": False})
     weights = Weights(learner, base, precision=training.precision, world=here)
+    if training.trainable == "new-embeddings":
+        weights.hold(read_kept(base))
     if training.compile:
         for layer in learner.layers:
             layer.compile()

@@ -10,6 +10,7 @@ from training.section import Name, Section, Share
 
 _Positive = Annotated[float, Field(gt=0)]
 _Count = Annotated[int, Field(ge=1)]
+Trainable = Literal["embeddings", "new-embeddings", "all"]
 
 
 class Guard(Section):
@@ -51,11 +52,12 @@ class Training(Section):
     `tokens`: to be seen in all, in batches of `batch_tokens`, rows of `sequence_length`. `vocabulary`: "base"
     trains before the swap. `warm_up` and `decay` are shares of the steps: the rate rises linearly, then falls
     as a cosine to `final_rate` of its peak, or stays (wsd) and falls linearly over the last `decay`.
-    `mixture`: share of the rows by domain; an empty table takes the corpus as it was mixed.
+    `mixture`: share of the rows by domain; an empty table takes the corpus as it was mixed. `trainable`:
+    "new-embeddings" are the rows that the swap made, right after it: those that it copied stay as they are.
     """
 
     name: Name
-    trainable: Literal["embeddings", "all"]
+    trainable: Trainable
     data: Literal["documents", "dialogues"] = "documents"
     vocabulary: Literal["base", "new"] = "new"
     tokens: _Count

@@ -19,6 +19,7 @@ from transformers import (
 )
 
 from training.errors import CheckpointError
+from training.swap.kept import read_kept
 from training.trainer.head import CHUNK, summed_cross_entropy
 from training.trainer.learner import Learner, empty_learner
 from training.trainer.parallel import world
@@ -157,6 +158,31 @@ def test_embeddings_alone_are_trained_and_frozen_weights_get_no_gradient(name: s
         weight.grad is not None and weight.dtype is torch.float32 for weight in weights.trained.values()
     )
     assert all(parameter.grad is None for _, parameter in learner.named_weights())
+
+
+@pytest.mark.parametrize("name", ["llama", "llama-tied"])
+def test_held_rows_get_no_gradient_and_the_others_the_same_as_ever(name: str, tmp_path: Path) -> None:
+    save(CONFIGS[name], tmp_path)
+    learner, weights = make(tmp_path, trainable="new-embeddings", precision="bf16")
+    ids, positions, labels = line()
+    learner(ids, positions, labels, lengths=LENGTHS).backward()
+    free = {key: weight.grad.clone() for key, weight in weights.trained.items() if weight.grad is not None}
+    held = [0, *range(10, 50), 95]
+    weights.hold(held)
+    weights.still()
+    assert len(weights.trained) == (2 if name == "llama" else 1)
+    others = [i for i in range(96) if i not in held]
+    for key, weight in weights.trained.items():
+        assert weight.grad is not None and not weight.grad[held].any()
+        assert torch.equal(weight.grad[others], free[key][others])
+
+
+def test_new_rows_alone_need_a_folder_fresh_from_the_swap(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match=r"kept_rows\.json: trainable = \"new-embeddings\""):
+        read_kept(tmp_path)
+    (tmp_path / "kept_rows.json").write_text("[1, 2")
+    with pytest.raises(CheckpointError, match="comes right after the swap"):
+        read_kept(tmp_path)
 
 
 def test_bf16_gradients_of_several_batches_add_up_in_float32(tmp_path: Path) -> None:

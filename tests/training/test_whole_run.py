@@ -8,9 +8,12 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
+from safetensors.torch import load_file
 
 from training.config import load_run
 from training.stages import stages_of
+from training.swap.kept import read_kept
 
 ROOT = Path(__file__).parents[2]
 RUN = """
@@ -42,7 +45,7 @@ sequence_length = 128
 learning_rate = 1e-3
 [[training]]
 name = "rows"
-trainable = "embeddings"
+trainable = "new-embeddings"
 tokens = 2_048
 batch_tokens = 1_024
 sequence_length = 128
@@ -50,6 +53,10 @@ learning_rate = 1e-3
 [tracking]
 tensorboard = true
 """
+
+
+def matrices(folder: Path) -> dict[str, torch.Tensor]:
+    return {name: one for path in folder.glob("*.safetensors") for name, one in load_file(path).items()}
 
 
 def run(words: list[str], *, processes: int) -> subprocess.CompletedProcess[str]:
@@ -78,6 +85,14 @@ def test_two_processes_go_through_every_stage_and_one_finds_it_done(tmp_path: Pa
     assert rows == {"continued": 32_000, "embeddings": 640}
     assert list((home / "rows" / "tensorboard").iterdir())
     assert (home / "rows" / "loss.png").stat().st_size > 10_000
+    kept = read_kept(home / "embeddings")
+    before, after = (matrices(home / name) for name in ("embeddings", "rows"))
+    made = sorted(set(range(600)) - set(kept))
+    assert kept and before.keys() == after.keys()
+    for name, matrix in before.items():
+        is_end = "embed_tokens" in name or "lm_head" in name
+        assert torch.equal(matrix[kept], after[name][kept]) if is_end else torch.equal(matrix, after[name])
+        assert not is_end or not torch.equal(matrix[made], after[name][made])
     again = run([str(file), "--out", str(tmp_path / "out")], processes=1)
     assert again.returncode == 0, again.stderr[-3000:]
     assert again.stderr.count("finished earlier") == len(names)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import torch
 from accelerate import init_empty_weights
 from torch import nn
 
 from training.errors import CheckpointError
+from training.optimization import Trainable
 from training.trainer.attention import NAME
 from training.trainer.head import summed_cross_entropy
 from training.trainer.pieces import Pieces
@@ -59,7 +60,7 @@ class Learner(nn.Module):
             yield name.removeprefix(PREFIX), parameter
 
 
-def empty_learner(folder: Path, *, trainable: Literal["embeddings", "all"]) -> Learner:
+def empty_learner(folder: Path, *, trainable: Trainable) -> Learner:
     """Return the model of a folder with its weights on the meta device, frozen but for what is trained.
 
     Raises CheckpointError where transformers does not know the architecture, or its loss is not ours.

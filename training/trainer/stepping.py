@@ -69,6 +69,7 @@ class Stepper:
             (loss * (self._share / targets)).backward()  # type: ignore[no-untyped-call]
             nats += loss.item()
         [nats] = self.world.sum([nats])
+        self.weights.still()
         norm = torch.nn.utils.clip_grad_norm_(self.weights.trained.values(), self.training.clip)
         if isinstance(norm, DTensor):
             norm = norm.full_tensor()

@@ -7,7 +7,7 @@ neither a float32 copy nor a gradient, and go back into a checkpoint as the byte
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final, Literal
 
@@ -46,7 +46,29 @@ class Weights:
         for name, parameter in learner.named_weights():
             if parameter.requires_grad:
                 self.trained[name] = self._master(parameter)
+        self._moving: dict[str, torch.Tensor] = {}
         self.reload()
+
+    def hold(self, rows: Sequence[int]) -> None:
+        """Let these rows of embedding and head be as they are: `still` clears their gradients."""
+        model = self.learner.model
+        ends = {id(model.get_input_embeddings().weight), id(self.learner.head)}
+        for name, parameter in self.learner.named_weights():
+            if id(parameter) in ends:
+                moving = torch.ones(parameter.shape[0], 1, device=self.world.device)
+                moving[list(rows)] = 0
+                if isinstance(parameter, DTensor):
+                    mesh, placements = parameter.device_mesh, parameter.placements
+                    self._moving[name] = distribute_tensor(moving, mesh, placements, src_data_rank=None)
+                else:
+                    self._moving[name] = moving
+
+    def still(self) -> None:
+        """Clear the gradients of held rows: AdamW, which decays no embeddings, leaves them alone."""
+        for name, moving in self._moving.items():
+            gradient = self.trained[name].grad
+            assert gradient is not None
+            gradient.mul_(moving)
 
     def _master(self, parameter: nn.Parameter) -> nn.Parameter:
         """Return the float32 weight of a trained parameter, which collects its gradients in float32."""
