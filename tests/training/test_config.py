@@ -125,7 +125,9 @@ def test_every_run_file_is_the_whole_article(path: Path) -> None:
     assert run.embeddings
     assert run.export
     trained = [
-        (training.trainable, training.data) for training in run.training if training.vocabulary == "new"
+        (training.trainable.removeprefix("new-"), training.data)
+        for training in run.training
+        if training.vocabulary == "new"
     ]
     assert trained == [("embeddings", "documents"), ("all", "documents"), ("all", "dialogues")]
     rates = [training.learning_rate for training in run.training]
