@@ -279,6 +279,7 @@ class TestConfig:
             "chat_template.jinja",
             "config.json",
             "generation_config.json",
+            "kept_rows.json",
             "model.safetensors",
             "tokenizer.json",
             "tokenizer_config.json",
