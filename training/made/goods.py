@@ -16,6 +16,7 @@ from training.made.invented import make_brand, make_model
 from training.made.listing import Fact, Listing
 
 _PLACE: Final = re.compile(r"\{(\w+)\}")
+_ODD_SHARE: Final = 0.6
 
 
 @cache
@@ -28,7 +29,8 @@ def make_stray(rng: random.Random, *, common: Mapping[str, Param]) -> tuple[Cate
     shelf = rng.choices(_bank()["shelf"], [len(one["names"]) for one in _bank()["shelf"]])[0]
     name = rng.choice(shelf["names"])
     head, plural = head_of(name)
-    params = tuple(key for key in shelf.get("params", []) if key in common)
+    asked = _odd_params(rng) if shelf.get("deal", "sale") == "sale" else {}
+    params = tuple(key for key in shelf.get("params", []) if key in common) + tuple(asked)
     brands: dict[str, tuple[str, ...]] = {}
     if shelf.get("branded", False) and rng.random() < 0.5:
         brands = {make_brand(rng): (make_model(rng),)}
@@ -37,8 +39,27 @@ def make_stray(rng: random.Random, *, common: Mapping[str, Param]) -> tuple[Cate
     )
     sections = tuple(shelf["section"])
     return Category.model_construct(
-        section=sections, deal=shelf.get("deal", "sale"), thing=(thing,), param=common
+        section=sections, deal=shelf.get("deal", "sale"), thing=(thing,), param={**common, **asked}
     ), thing
+
+
+def _odd_params(rng: random.Random) -> dict[str, Param]:
+    """Return some parameters that are told as they stand: «тип крепления — ласточкин хвост»."""
+    chosen = rng.sample(_odd(), rng.choice((0, 1, 2, 2, 3, 4)))
+    return {f"odd: {one.labels[0]}": one for one in chosen}
+
+
+@cache
+def _odd() -> list[Param]:
+    return [
+        Param(
+            labels=(one["label"],),
+            values=tuple(one["values"]),
+            share=_ODD_SHARE,
+            clauses=(f"{one['label'][0].lower()}{one['label'][1:]} — {{value}}",),
+        )
+        for one in _bank()["odd"]
+    ]
 
 
 @cache

@@ -30,7 +30,7 @@ def make_model(rng: random.Random) -> str:
     """Return a made-up model: «X7», «ТМ-451К», «Sport 200», «KD 4500 Pro», «b5-120SL»."""
     digits = str(rng.choice((rng.randint(2, 99), rng.randint(1, 99) * 10, rng.randint(100, 9999))))
     letters = "".join(rng.choices(_CAPITALS, k=rng.randint(1, 3)))
-    match rng.randrange(7):
+    match rng.randrange(10):
         case 0:
             return f"{letters}{digits}"
         case 1:
@@ -46,4 +46,14 @@ def make_model(rng: random.Random) -> str:
             return (
                 f"{letters.lower()}{rng.randint(1, 9)}-{digits}{rng.choice(_CAPITALS)}{rng.choice(_CAPITALS)}"
             )
+        case 6:
+            return "-".join(str(rng.randint(10, 999999)) for _ in range(rng.randint(2, 3)))
+        case 7:
+            name = "".join(rng.sample(_bank()["latin"], 2)).capitalize()
+            return (
+                f"{name} {rng.randint(1, 9)}.{rng.randint(0, 9)} {rng.randint(4, 12)}x{rng.randint(20, 60)}"
+            )
+        case 8:
+            name = "".join(rng.sample(_bank()["latin"], 2)).capitalize()
+            return f"{name} {rng.choice(_bank()['lines'])} {rng.randint(1, 30)}"
     return f"{digits}{rng.choice(('', *_CAPITALS))}"
