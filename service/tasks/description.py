@@ -11,7 +11,7 @@ from typing import Any
 from service import grounding, guards
 from service.letters import fold, stem
 from service.sentences import SentenceSplitter, is_complete
-from service.tasks.listing import SALE, Grounds, Listing, fallback, stems_of, tidy
+from service.tasks.listing import NEVER_COPIED, SALE, Grounds, Listing, fallback, stems_of, tidy
 from service.tasks.reading import Removed
 
 OFFERED = re.compile(r"(?:в продаже|прода(?:ю|м|ется|ются))((?:\s+[а-я-]+)+)")
@@ -32,8 +32,9 @@ class DescriptionReader:
     """The reader of one attempt (see `tasks.reading.Reader`).
 
     Sentences wait until one of them names the listing's subject: a text that never does is about something
-    else and is dropped whole. `examples` are the prompt's finished answers, whose sentences a small model
-    likes to copy.
+    else and is dropped whole. Where the model's opening was dropped for a wrong word («женская сукула»), the
+    seller's title opens in its place as soon as a sentence tells one of the listing's facts. `examples` are
+    the prompt's finished answers, whose sentences a small model likes to copy.
     """
 
     def __init__(self, listing: Listing, *, max_chars: int, examples: Sequence[str] = ()) -> None:
@@ -87,7 +88,10 @@ class DescriptionReader:
                 self.removed.append(Removed(sentence, reason))
                 continue
             self._held.append(sentence)
-            if self._kept or not self._grounds.subject or self._grounds.subject & stems_of(sentence):
+            if self._kept or self._names_the_subject(sentence):
+                shown += self._release()
+            elif self.removed and (opening := self._opening()) and self._tells_a_fact(sentence):
+                self._held.insert(0, opening)
                 shown += self._release()
         return shown
 
@@ -113,6 +117,18 @@ class DescriptionReader:
         if unsupported := self._grounds.evidence.unsupported(sentence):
             return unsupported[0].reason
         return None
+
+    def _names_the_subject(self, sentence: str) -> bool:
+        return not self._grounds.subject or bool(self._grounds.subject & stems_of(sentence))
+
+    def _tells_a_fact(self, sentence: str) -> bool:
+        return bool(grounding.used(self._grounds.facts, description=sentence))
+
+    def _opening(self) -> str | None:
+        """Return the title as a sentence, if it may be shown."""
+        opening = tidy(self.listing.title)
+        shown = len(opening) > 1 and not (guards.find(opening) or "").startswith(NEVER_COPIED)
+        return opening if shown else None
 
     def _names_only_the_category(self, sentence: str) -> bool:
         """Tell «В продаже детская одежда и обувь» about a cap: true, and of no use to anyone."""

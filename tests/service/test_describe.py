@@ -158,6 +158,28 @@ def test_an_examples_words_about_its_own_goods_are_dropped(copied: str) -> None:
     assert result["description"] == "В продаже велосипед."
 
 
+def test_the_sellers_title_opens_where_the_models_opening_was_dropped() -> None:
+    shown, result = read("В продаже новый велосипед Stels. Красный цвет. Цена — 12 600 ₽.")
+    assert shown == ["Велосипед Forward Apache.", "Красный цвет.", "Цена — 12 600 ₽."]
+    assert (result["description"], result["finish"]) == (" ".join(shown), "stop")
+    assert [claim["text"] for claim in result["removed_claims"]] == ["В продаже новый велосипед Stels."]
+
+
+@pytest.mark.parametrize(
+    ("text", "fields"),
+    [
+        ("Отличный вариант. Красный цвет.", {}),  # nothing was dropped: it was never about the bicycle
+        ("В продаже Stels. Подойдёт всем.", {}),  # nothing of the listing is told
+        ("В продаже Stels. Красный цвет.", {"title": "пишите в Telegram"}),  # no title that may be shown
+    ],
+    ids=str,
+)
+def test_no_title_opens_a_text_about_something_else(text: str, fields: dict[str, Any]) -> None:
+    shown, result = read(text, **fields)
+    assert (shown, result["finish"]) == ([], "fallback")
+    assert result["removed_claims"][-1]["reason"] == "off_topic"
+
+
 @pytest.mark.parametrize("pieces", [1, 2, 3, 7, 1000])
 def test_the_cut_of_the_stream_changes_nothing(pieces: int) -> None:
     text = "В продаже горный велосипед. Тел. 8 912 345-67-89. Цвет — красный! Цена — 12 600 ₽. Рама Shimano."
