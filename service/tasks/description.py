@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Sequence
-from functools import cached_property, lru_cache
+from functools import cached_property
 from typing import Any
 
 from service import grounding, guards
@@ -18,14 +17,6 @@ OFFERED = re.compile(r"(?:в продаже|прода(?:ю|м|ется|ются
 OFFERED_WORD = re.compile(r"[а-я]{4,}")
 OFFER_STEM = 5  # letters; «детские комбинезоны» of «комбинезон детский»
 REPEATS_MAX = 2  # a model that repeats itself twice will go on doing so
-COMMON_LINE = 3  # examples that end alike
-
-
-@lru_cache(maxsize=64)  # as many as there are prompts and tones
-def _distinctive(examples: tuple[str, ...]) -> frozenset[str]:
-    """Return the examples' sentences, but not a closing line of many, which is meant to be copied."""
-    told = Counter(_plain(sentence) for text in examples for sentence in _split(text))
-    return frozenset(sentence for sentence, count in told.items() if count < COMMON_LINE)
 
 
 class DescriptionReader:
@@ -33,18 +24,16 @@ class DescriptionReader:
 
     Sentences wait until one of them names the listing's subject: a text that never does is about something
     else and is dropped whole. Where the model's opening was dropped for a wrong word («женская сукула»), the
-    seller's title opens in its place as soon as a sentence tells one of the listing's facts. `examples` are
-    the prompt's finished answers, whose sentences a small model likes to copy.
+    seller's title opens in its place as soon as a sentence tells one of the listing's facts.
     """
 
-    def __init__(self, listing: Listing, *, max_chars: int, examples: Sequence[str] = ()) -> None:
+    def __init__(self, listing: Listing, *, max_chars: int) -> None:
         self.listing = listing
         self.max_chars = max_chars
         self.removed: list[Removed] = []
         self.full = False
         self._splitter = SentenceSplitter()
         self._repetition = guards.Repetition()
-        self._examples = _distinctive(tuple(examples))
         self._kept: list[str] = []
         self._held: list[str] = []
         self._length = 0
@@ -104,12 +93,6 @@ class DescriptionReader:
             if self._repeats >= REPEATS_MAX:
                 self.full = True
             return "repetition"
-        if (
-            _plain(sentence) in self._examples
-            and not any(map(str.isdigit, sentence))
-            and not stems_of(sentence) <= self._grounds.evidence.stems
-        ):
-            return "prompt_leftover"
         if self._names_only_the_category(sentence) or self._offers_something_else(sentence):
             return "off_topic"
         if self._grounds.not_for_sale and SALE.search(fold(sentence).lower()):
@@ -170,12 +153,3 @@ class DescriptionReader:
             "removed_claims": [{"text": piece.text, "reason": piece.reason} for piece in self.removed],
             "finish": finish,
         }
-
-
-def _split(text: str) -> list[str]:
-    splitter = SentenceSplitter()
-    return [*splitter.feed(text), *splitter.flush()]
-
-
-def _plain(sentence: str) -> str:
-    return " ".join(re.findall(r"\w+", fold(sentence).lower()))

@@ -112,7 +112,7 @@ def test_fields_are_those_of_the_prompt(made: list[Row]) -> None:
     same = sum(told_params(_params(fields)) == fields["params"] for fields, _ in made)
     assert same >= 0.97 * len(made)
     for fields, _ in made[:60]:
-        shown = render("extract_model", "v1", fields)[-1]["content"]
+        shown = render("extract_model", "v2", fields)[-1]["content"]
         assert " ".join(fields["title"].split()) in shown
 
 
