@@ -1,8 +1,8 @@
 """Keep a description to what the seller said: every number, foreign word, name and claim has its source.
 
 Built once for a request from everything the seller typed; a sentence with anything unsupported is dropped.
-Words that claim nothing a buyer would rely on («удобный», «подойдёт») pass freely; which words do claim is
-data, in `lexicon.toml`.
+Which words claim something a buyer relies on, and which claim nothing («удобный», «подойдёт»), is data, in
+`lexicon.toml`; all others have to be the seller's (`unsaid.py`).
 """
 
 from __future__ import annotations
@@ -17,12 +17,13 @@ from types import MappingProxyType
 from service import lexicon
 from service.letters import fold, skeleton, stem
 from service.numerals import Number, numbers
+from service.unsaid import unsaid
 
 REASONS: Mapping[str, str] = MappingProxyType(
     {
         "ungrounded_number": "a number that the input does not have",
         "ungrounded_size": "a number of the input with another unit",
-        "ungrounded_word": "a word in Latin letters that the input does not have",
+        "ungrounded_word": "a word that the input does not have: in Latin letters, or telling of the goods",
         "ungrounded_name": "a proper name or quoted word that the input does not have",
         "ungrounded_claim": "a claim about condition, price, colour, material … that the input does not make",
     }
@@ -101,6 +102,7 @@ class Facts:
             *self._latin(lower, found),
             *self._names(plain, found),
             *self._claims(lower),
+            *self._words(lower),
         ]
 
     def _numbers(self, text: str, found: Iterable[Number]) -> Iterator[Unsupported]:
@@ -137,6 +139,10 @@ class Facts:
         for claim, words in made.items():
             if claim not in self.claims:
                 yield Unsupported(words, "ungrounded_claim")
+
+    def _words(self, text: str) -> Iterator[Unsupported]:
+        for word in unsaid(text, words=self.words, stems=self.stems):
+            yield Unsupported(word, "ungrounded_word")
 
     def _names(self, text: str, found: Iterable[Number]) -> Iterator[Unsupported]:
         checked = [(number.start, number.end) for number in found if number.unit]

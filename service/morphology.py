@@ -14,6 +14,7 @@ from service.letters import fold
 _RUSSIAN = re.compile(r"[а-яё]+")
 _RIVALS = frozenset({"VERB", "ADJS", "PRTS"})
 _NOUN_SHARE = 0.65  # among rival readings: «мыло» has 0.67, «сели» 0.6
+_TELLING = frozenset({"NOUN", "ADJF", "ADJS", "PRTF", "PRTS", "VERB", "INFN", "GRND"})
 _NAMES = frozenset({"Name", "Surn", "Patr", "Geox", "Orgn", "Trad", "Abbr", "Init"})
 
 
@@ -28,6 +29,10 @@ class Form:
     genitive: bool
     plural: bool
     tells: bool  # a verb that says what something does or did
+    known: bool  # to the dictionary, in this form
+    telling: (
+        bool  # a noun, an adjective but no pronoun, a verb, a participle, a word that no dictionary knows
+    )
 
 
 @cache
@@ -39,7 +44,7 @@ def _analyzer() -> Any:
 def form(word: str) -> Form:
     """Analyse a lower-case word; one that is not Russian has no forms."""
     if not _RUSSIAN.fullmatch(word):  # the analyser raises on some letters of other scripts
-        return Form(word, *([False] * 6))
+        return Form(word, *([False] * 8))
     readings = _analyzer().parse(word)
     best = readings[0]
     noun = best.tag.POS == "NOUN" and best.is_known and _NAMES.isdisjoint(best.tag.grammemes)
@@ -58,6 +63,8 @@ def form(word: str) -> Form:
         genitive=noun and "gent" in cases,
         plural=noun and plural,
         tells=best.tag.POS == "VERB" and best.tag.person in (None, "3per") and best.tag.mood != "impr",
+        known=best.is_known,
+        telling=(best.tag.POS in _TELLING and "Apro" not in best.tag) or not best.is_known,
     )
 
 

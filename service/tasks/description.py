@@ -36,6 +36,7 @@ class DescriptionReader:
         self._repetition = guards.Repetition()
         self._kept: list[str] = []
         self._held: list[str] = []
+        self._lost_its_opening = False
         self._length = 0
         self._repeats = 0
         self._finish = "stop"
@@ -75,11 +76,12 @@ class DescriptionReader:
             sentence = tidy(raw)
             if reason := self._fault(sentence):
                 self.removed.append(Removed(sentence, reason))
+                self._lost_its_opening |= not self._held
                 continue
             self._held.append(sentence)
             if self._kept or self._names_the_subject(sentence):
                 shown += self._release()
-            elif self.removed and (opening := self._opening()) and self._tells_a_fact(sentence):
+            elif self._lost_its_opening and (opening := self._opening()) and self._tells_a_fact(sentence):
                 self._held.insert(0, opening)
                 shown += self._release()
         return shown

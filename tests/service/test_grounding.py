@@ -81,12 +81,33 @@ UNSUPPORTED = [
     (OVERALLS, "Рядом с метро.", "метро", "ungrounded_claim"),
     (OVERALLS, "Есть гарантия и чек.", "гарантия", "ungrounded_claim"),
     (OVERALLS, "Зимний вариант.", "зимний", "ungrounded_claim"),
+    (OVERALLS, "Мягкая кукла.", "кукла", "ungrounded_word"),
+    (OVERALLS, "Туристический комбинезон.", "туристический", "ungrounded_word"),
+    (OVERALLS, "Детский комбинизон.", "комбинизон", "ungrounded_word"),  # a slip of the model's
+    (OVERALLS, "Тёплая сукула.", "сукула", "ungrounded_word"),
+    (OVERALLS, "Катались одно лето.", "катались", "ungrounded_word"),
     (PHONE, "Память 15 ГБ.", "15 гб", "ungrounded_number"),  # of 15,6
     (PHONE, "Длина 16 мм.", "16 мм", "ungrounded_size"),
     (PHONE, "Android 4.4.", "4.4", "ungrounded_number"),
     (PHONE, "Цена 4 рубля.", "4 рубля", "ungrounded_size"),  # of iPhone 4S
     (PHONE, "Один владелец.", "один владелец", "ungrounded_claim"),
 ]
+SLIPS = Facts.of(["Холодлиьная камера, гироскутор", "Ремешок для часов"])
+
+
+@pytest.mark.parametrize(
+    "sentence",
+    [
+        "Холодильная камера.",  # the seller's slip, written right
+        "Продаю гироскутор, пишите.",  # and one copied
+        "Ремешки гироскутора.",
+        "Размер ремешка указан в описании.",
+    ],
+)
+def test_the_sellers_words_may_be_bent_and_put_right(sentence):
+    assert SLIPS.unsupported(sentence) == []
+
+
 WORDS = [
     "комбинезон",
     "розовый",

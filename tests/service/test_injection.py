@@ -28,7 +28,7 @@ KINDS = {
 TOKENS = (
     "<|", "|>", "<start_of", "<end_of", "[inst]", "[/inst]", "<<sys", "<</sys", "<s>", "</s>", "<bos>",
 )  # fmt: skip
-MOST_KNOWN = 19  # attacks that no guard can know; to be lowered, never raised
+MOST_KNOWN = 14  # attacks that no guard can know; to be lowered, never raised
 OPEN = "open: "  # begins the reason of a known success that a guard could prevent
 
 
