@@ -62,6 +62,7 @@ class DescribeReader(DescriptionReader):
                 price_text=roubles(request.price),
             ),
             max_chars=request.max_chars,
+            complete=request.tone != "concise",
         )
         self._photos = len(request.photos)
 

@@ -10,7 +10,7 @@ from typing import Any
 from service import grounding, guards
 from service.letters import fold, stem
 from service.sentences import SentenceSplitter, is_complete
-from service.tasks.listing import NEVER_COPIED, SALE, Grounds, Listing, fallback, stems_of, tidy
+from service.tasks.listing import NEVER_COPIED, SALE, Grounds, Listing, fallback, stems_of, tidy, untold
 from service.tasks.reading import Removed
 
 OFFERED = re.compile(r"(?:в продаже|прода(?:ю|м|ется|ются))((?:\s+[а-я-]+)+)")
@@ -24,12 +24,15 @@ class DescriptionReader:
 
     Sentences wait until one of them names the listing's subject: a text that never does is about something
     else and is dropped whole. Where the model's opening was dropped for a wrong word («женская сукула»), the
-    seller's title opens in its place as soon as a sentence tells one of the listing's facts.
+    seller's title opens in its place as soon as a sentence tells one of the listing's facts. Sentences that
+    tell none («На вопросы отвечу») wait for the next that does or for the end, so that what the model left
+    out can be told before them: with `complete`, the parameters that have a name and no place in the text.
     """
 
-    def __init__(self, listing: Listing, *, max_chars: int) -> None:
+    def __init__(self, listing: Listing, *, max_chars: int, complete: bool = True) -> None:
         self.listing = listing
         self.max_chars = max_chars
+        self.complete = complete
         self.removed: list[Removed] = []
         self.full = False
         self._splitter = SentenceSplitter()
@@ -64,8 +67,13 @@ class DescriptionReader:
             self.removed += [Removed(piece, "unfinished") for piece in rest if not is_complete(piece)]
             rest = [piece for piece in rest if is_complete(piece)]
         shown = self._consider(rest)
-        self.removed += [Removed(sentence, "off_topic") for sentence in self._held]
-        self._held = []
+        if not self._kept:
+            self.removed += [Removed(sentence, "off_topic") for sentence in self._held]
+            self._held = []
+        elif not self.full:
+            if self.complete and finish_reason != "length":
+                self._held[:0] = untold(self.listing, text=" ".join(self._kept))
+            shown += self._release()
         return shown
 
     def _consider(self, sentences: Sequence[str]) -> list[str]:
@@ -79,9 +87,14 @@ class DescriptionReader:
                 self._lost_its_opening |= not self._held
                 continue
             self._held.append(sentence)
-            if self._kept or self._names_the_subject(sentence):
+            if self._tells_a_fact(sentence) if self._kept else self._names_the_subject(sentence):
                 shown += self._release()
-            elif self._lost_its_opening and (opening := self._opening()) and self._tells_a_fact(sentence):
+            elif (
+                not self._kept
+                and self._lost_its_opening
+                and (opening := self._opening())
+                and self._tells_a_fact(sentence)
+            ):
                 self._held.insert(0, opening)
                 shown += self._release()
         return shown

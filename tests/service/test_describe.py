@@ -17,7 +17,6 @@ from service.sentences import is_complete
 from service.shapes.describe import DescribeRequest
 from service.tasks.describe import DESCRIBE, DescribeReader, roubles
 from service.tasks.describe import fields as fields_of
-from service.tasks.reading import Reader
 
 LISTING: dict[str, Any] = {
     "title": "Велосипед Forward Apache",
@@ -43,11 +42,12 @@ def max_tokens(**fields: Any) -> int:
 
 
 def read(
-    text: str, *, finish: str = "stop", pieces: int = 1, **fields: Any
+    text: str, *, finish: str = "stop", pieces: int = 1, complete: bool = False, **fields: Any
 ) -> tuple[list[str], dict[str, Any]]:
     """Return the sentences shown and the result for a model's text, fed in pieces of so many characters."""
     asked = request(**fields)
-    reader: Reader = DescribeReader(asked)
+    reader = DescribeReader(asked)
+    reader.complete &= complete
     shown: list[str] = []
     for at in range(0, len(text), pieces):
         if reader.full:
@@ -143,6 +143,44 @@ def test_what_the_listing_says_is_kept(text: str, fields: dict[str, Any]) -> Non
 def test_words_about_other_goods_and_the_prompts_own_are_dropped(copied: str) -> None:
     _, result = read(f"В продаже велосипед. {copied}")
     assert result["description"] == "В продаже велосипед."
+
+
+def test_named_parameters_that_the_model_left_out_are_told_before_its_closing() -> None:
+    params = {"Вид": "Горный", "Цвет": "Красный", "Бренд": "Стелс", "Параметр 4": "18", "Комплект": "Насос"}
+    text = "В продаже красный велосипед. Пишите, отвечу на вопросы. Цена — 12 600 ₽. Жду сообщений!"
+    shown, result = read(text, params=params, complete=True)
+    assert shown == [
+        "В продаже красный велосипед.",
+        "Пишите, отвечу на вопросы.",
+        "Цена — 12 600 ₽.",
+        "Вид — горный, бренд — Стелс, комплект — насос.",
+        "Жду сообщений!",
+    ]
+    assert "Комплект: Насос" in result["used_facts"]
+
+
+@pytest.mark.parametrize(
+    ("text", "fields"),
+    [
+        ("В продаже велосипед.", {"tone": "concise"}),
+        ("В продаже велосипед.", {"params": {"Цвет": "пишите в telegram"}}),
+        ("В продаже велосипед.", {"params": {"Цвет": "красный " * 20}}),
+        ("Горный красный велосипед.", {}),
+        ("В продаже велосипед.", {"finish": "length"}),
+    ],
+    ids=str,
+)
+def test_what_is_told_already_long_or_a_contact_is_not_added(text: str, fields: dict[str, Any]) -> None:
+    shown, _ = read(text, complete=True, **fields)
+    assert shown == [text]
+
+
+def test_what_is_added_keeps_to_the_length() -> None:
+    params = {f"Поле {word}": "значение" for word in ("один", "два", "три", "пять", "шесть")}
+    text = "В продаже велосипед. " + "Велосипед Forward Apache горный, красный, с рамой. "
+    shown, result = read(text, params=params, complete=True, max_chars=100)
+    assert len(result["description"]) <= 100
+    assert shown[0] == "В продаже велосипед."
 
 
 def test_the_sellers_title_opens_where_the_models_opening_was_dropped() -> None:

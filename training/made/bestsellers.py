@@ -1,4 +1,4 @@
-"""What sells most, as it is titled: «iPhone 11 128gb белый» without its maker, a garment with its brand behind."""
+"""What sells most, as it is titled: «iPhone 11 128gb белый» without a maker, clothes by their brand."""
 
 from __future__ import annotations
 
