@@ -49,10 +49,6 @@ class Asking:
         """Return the seconds until the request's deadline."""
         return self.call.deadline - asyncio.get_running_loop().time()
 
-    def wording(self, prompt: Prompt) -> list[str]:
-        """Return what stands in the prompt besides questions: the instruction, the examples' answers."""
-        return [turn["content"] for turn in self._messages(prompt) if turn["role"] != "user"]
-
     def held_back(self, reason: str) -> None:
         """Count a piece of the model's text that is not shown."""
         self.call.removed.append(reason)
@@ -62,7 +58,7 @@ class Asking:
         self.call.attempts += 1
 
     def _messages(self, prompt: Prompt) -> list[Message]:
-        """Render a prompt; once for its examples, its question and a second attempt (the same fields)."""
+        """Render a prompt; once for its question and a second attempt (the same fields)."""
         section, fields, messages = self._rendered
         if section != prompt.section or fields is not prompt.fields:
             messages = render(*self.card.tasks[prompt.section].template, prompt.fields)

@@ -30,6 +30,7 @@ class Form:
     plural: bool
     tells: bool  # a verb that says what something does or did
     known: bool  # to the dictionary, in this form
+    name: bool  # of a person, place or firm
     telling: (
         bool  # a noun, an adjective but no pronoun, a verb, a participle, a word that no dictionary knows
     )
@@ -44,7 +45,7 @@ def _analyzer() -> Any:
 def form(word: str) -> Form:
     """Analyse a lower-case word; one that is not Russian has no forms."""
     if not _RUSSIAN.fullmatch(word):  # the analyser raises on some letters of other scripts
-        return Form(word, *([False] * 8))
+        return Form(word, *([False] * 9))
     readings = _analyzer().parse(word)
     best = readings[0]
     noun = best.tag.POS == "NOUN" and best.is_known and _NAMES.isdisjoint(best.tag.grammemes)
@@ -64,6 +65,7 @@ def form(word: str) -> Form:
         plural=noun and plural,
         tells=best.tag.POS == "VERB" and best.tag.person in (None, "3per") and best.tag.mood != "impr",
         known=best.is_known,
+        name=not _NAMES.isdisjoint(best.tag.grammemes),
         telling=(best.tag.POS in _TELLING and "Apro" not in best.tag) or not best.is_known,
     )
 

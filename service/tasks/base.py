@@ -83,10 +83,6 @@ class Model(Protocol):
         """Return the seconds until the request's deadline."""
         ...
 
-    def wording(self, prompt: Prompt) -> list[str]:
-        """Return what stands in the prompt besides questions: the instruction, the examples' answers."""
-        ...
-
     def held_back(self, reason: str) -> None:
         """Count a piece of the model's text that is not shown, by the stable code of the reason."""
         ...

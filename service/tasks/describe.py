@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from typing import Any
 
@@ -52,7 +52,7 @@ def _prompt(request: DescribeRequest) -> Prompt:
 class DescribeReader(DescriptionReader):
     """The description's reader with the fields of the response."""
 
-    def __init__(self, request: DescribeRequest, *, examples: Sequence[str]) -> None:
+    def __init__(self, request: DescribeRequest) -> None:
         super().__init__(
             Listing(
                 title=request.title,
@@ -62,7 +62,7 @@ class DescribeReader(DescriptionReader):
                 price_text=roubles(request.price),
             ),
             max_chars=request.max_chars,
-            examples=examples,
+            complete=request.tone != "concise",
         )
         self._photos = len(request.photos)
 
@@ -76,8 +76,7 @@ async def answer(request: DescribeRequest, model: Model) -> AsyncGenerator[str |
     """Yield the description's sentences, then the response's own fields."""
     request = heard(request)
     prompt = _prompt(request)
-    examples = model.wording(prompt)
-    reading = read(model, prompt, reader_of=lambda: DescribeReader(request, examples=examples))
+    reading = read(model, prompt, reader_of=lambda: DescribeReader(request))
     async with aclosing(reading) as items:
         async for item in items:
             yield item

@@ -3,29 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Sequence
-from functools import cached_property, lru_cache
+from functools import cached_property
 from typing import Any
 
 from service import grounding, guards
 from service.letters import fold, stem
 from service.sentences import SentenceSplitter, is_complete
-from service.tasks.listing import NEVER_COPIED, SALE, Grounds, Listing, fallback, stems_of, tidy
+from service.tasks.listing import NEVER_COPIED, SALE, Grounds, Listing, fallback, stems_of, tidy, untold
 from service.tasks.reading import Removed
 
 OFFERED = re.compile(r"(?:в продаже|прода(?:ю|м|ется|ются))((?:\s+[а-я-]+)+)")
 OFFERED_WORD = re.compile(r"[а-я]{4,}")
 OFFER_STEM = 5  # letters; «детские комбинезоны» of «комбинезон детский»
 REPEATS_MAX = 2  # a model that repeats itself twice will go on doing so
-COMMON_LINE = 3  # examples that end alike
-
-
-@lru_cache(maxsize=64)  # as many as there are prompts and tones
-def _distinctive(examples: tuple[str, ...]) -> frozenset[str]:
-    """Return the examples' sentences, but not a closing line of many, which is meant to be copied."""
-    told = Counter(_plain(sentence) for text in examples for sentence in _split(text))
-    return frozenset(sentence for sentence, count in told.items() if count < COMMON_LINE)
 
 
 class DescriptionReader:
@@ -33,18 +24,19 @@ class DescriptionReader:
 
     Sentences wait until one of them names the listing's subject: a text that never does is about something
     else and is dropped whole. Where the model's opening was dropped for a wrong word («женская сукула»), the
-    seller's title opens in its place as soon as a sentence tells one of the listing's facts. `examples` are
-    the prompt's finished answers, whose sentences a small model likes to copy.
+    seller's title opens in its place as soon as a sentence tells one of the listing's facts. Sentences that
+    tell none («На вопросы отвечу») wait for the next that does or for the end, so that what the model left
+    out can be told before them: with `complete`, the parameters that have a name and no place in the text.
     """
 
-    def __init__(self, listing: Listing, *, max_chars: int, examples: Sequence[str] = ()) -> None:
+    def __init__(self, listing: Listing, *, max_chars: int, complete: bool = True) -> None:
         self.listing = listing
         self.max_chars = max_chars
+        self.complete = complete
         self.removed: list[Removed] = []
         self.full = False
         self._splitter = SentenceSplitter()
         self._repetition = guards.Repetition()
-        self._examples = _distinctive(tuple(examples))
         self._kept: list[str] = []
         self._held: list[str] = []
         self._lost_its_opening = False
@@ -75,8 +67,13 @@ class DescriptionReader:
             self.removed += [Removed(piece, "unfinished") for piece in rest if not is_complete(piece)]
             rest = [piece for piece in rest if is_complete(piece)]
         shown = self._consider(rest)
-        self.removed += [Removed(sentence, "off_topic") for sentence in self._held]
-        self._held = []
+        if not self._kept:
+            self.removed += [Removed(sentence, "off_topic") for sentence in self._held]
+            self._held = []
+        elif not self.full:
+            if self.complete and finish_reason != "length":
+                self._held[:0] = untold(self.listing, text=" ".join(self._kept))
+            shown += self._release()
         return shown
 
     def _consider(self, sentences: Sequence[str]) -> list[str]:
@@ -90,9 +87,14 @@ class DescriptionReader:
                 self._lost_its_opening |= not self._held
                 continue
             self._held.append(sentence)
-            if self._kept or self._names_the_subject(sentence):
+            if self._tells_a_fact(sentence) if self._kept else self._names_the_subject(sentence):
                 shown += self._release()
-            elif self._lost_its_opening and (opening := self._opening()) and self._tells_a_fact(sentence):
+            elif (
+                not self._kept
+                and self._lost_its_opening
+                and (opening := self._opening())
+                and self._tells_a_fact(sentence)
+            ):
                 self._held.insert(0, opening)
                 shown += self._release()
         return shown
@@ -106,12 +108,6 @@ class DescriptionReader:
             if self._repeats >= REPEATS_MAX:
                 self.full = True
             return "repetition"
-        if (
-            _plain(sentence) in self._examples
-            and not any(map(str.isdigit, sentence))
-            and not stems_of(sentence) <= self._grounds.evidence.stems
-        ):
-            return "prompt_leftover"
         if self._names_only_the_category(sentence) or self._offers_something_else(sentence):
             return "off_topic"
         if self._grounds.not_for_sale and SALE.search(fold(sentence).lower()):
@@ -172,12 +168,3 @@ class DescriptionReader:
             "removed_claims": [{"text": piece.text, "reason": piece.reason} for piece in self.removed],
             "finish": finish,
         }
-
-
-def _split(text: str) -> list[str]:
-    splitter = SentenceSplitter()
-    return [*splitter.feed(text), *splitter.flush()]
-
-
-def _plain(sentence: str) -> str:
-    return " ".join(re.findall(r"\w+", fold(sentence).lower()))

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 
 from models.cleaning import visible
 from service import guards
-from service.grounding import Fact, Facts
+from service.grounding import Fact, Facts, used
 from service.labels import told_params
 from service.letters import fold, skeleton, stem
+from service.morphology import form
 from service.sentences import is_complete
 
 WORD = re.compile(r"[^\W\d_]{3,}")
@@ -21,6 +22,13 @@ OTHER_DEAL = re.compile(
 )
 NEVER_SHOWN = ("contact_", "prohibited")  # prefixes of the reasons that hold for people's own words too
 NEVER_COPIED = (*NEVER_SHOWN, "prompt_leftover")  # markup in a quote is data, in a text of ours it is not
+PROPER = frozenset(
+    {"бренд", "марка", "модель", "производитель", "автор", "исполнитель", "версия"}
+)  # values keep their case
+VALUE_MAX, UNTOLD_MAX = (
+    60,
+    8,
+)  # characters of a value, parameters in the sentence: beyond it a list reads badly
 NOTHING_TO_SAY = "Подробности можно уточнить у продавца в сообщениях."
 
 
@@ -101,6 +109,26 @@ def fallback(listing: Listing, *, max_chars: int) -> list[str]:
             sentences.append(sentence)
             room -= needed
     return sentences or [NOTHING_TO_SAY]
+
+
+def untold(listing: Listing, *, text: str) -> list[str]:
+    """Return, as one sentence or none, the named parameters that a description leaves out."""
+    parts = []
+    for label, value in told_params(listing.params):
+        if not label or len(value) > VALUE_MAX or used([(label, value)], description=text):
+            continue
+        name = label[:1].lower() + label[1:] if label[1:2].islower() else label
+        part = f"{name} — {value if name in PROPER else _small(value)}"
+        if not (guards.find(tidy(part)) or "").startswith(NEVER_COPIED):
+            parts.append(part)
+    return [tidy(", ".join(parts[:UNTOLD_MAX]))] if parts else []
+
+
+def _small(text: str) -> str:
+    """Begin with a small letter, unless the first word is a name or a shortening."""
+    first = re.match(r"[А-ЯЁ][а-яё]+(?![^\W\d_])", text)
+    reading = form(first[0].lower()) if first else None
+    return text[0].lower() + text[1:] if reading and reading.known and not reading.name else text
 
 
 def tidy(sentence: str) -> str:

@@ -64,7 +64,7 @@ class Shipped:
                 "tokenizer_fingerprint": "0" * 64,
                 "vocab_size": 300,
                 "context_length": 64,
-                "tasks": {"describe": {"prompt": "describe.v1", "max_tokens": 8}},
+                "tasks": {"describe": {"prompt": "describe.v2", "max_tokens": 8}},
                 "git_sha": "unknown",
             }
         )

@@ -35,8 +35,7 @@ PATHS = {
     "summarize_reviews": "/summarize-reviews",
     "suggest_replies": "/suggest-replies",
 }
-SYSTEM, EXAMPLE = "{system}", "{example}"  # of a payload: what the prompt itself says
-LEAK_WORDS = 5  # in a row, the same as in a prompt's instruction
+TASK = "{task}"  # of a payload: the line of the prompt that says what to do
 
 _MARKUP = re.compile(
     r"<\s*[/!]?\s*[a-z|]|\|\s*>|\[/?inst\]|\]\(|```|\{\{|\{%|&#?\w+;|\"\s*:\s*[\"\[{]|javascript:",
@@ -134,23 +133,17 @@ def _own_words(attack: Attack, told: str) -> str:
 
 
 @cache
-def _instructions() -> frozenset[tuple[str, ...]]:
-    """Return every row of words in the system blocks of the released prompts."""
-    rows: set[tuple[str, ...]] = set()
-    for path in TEMPLATES.glob("*.v*.jinja"):
-        text = path.read_text(encoding="utf-8")
-        for block in re.findall(r"{% block system %}(.*?){% endblock %}", text, re.DOTALL):
-            rows.update(_rows(re.sub(r"{[%{].*?[%}]}", " ", block)))
-    return frozenset(rows)
-
-
-def _rows(text: str) -> list[tuple[str, ...]]:
-    words = re.findall(r"\w+", text.casefold())
-    return [tuple(words[at : at + LEAK_WORDS]) for at in range(len(words) - LEAK_WORDS + 1)]
+def _tasks() -> frozenset[str]:
+    """Return the first line of every released prompt up to its first field: what the model is told to do."""
+    first = (
+        path.read_text(encoding="utf-8").split("{% block user %}\n")[1]
+        for path in TEMPLATES.glob("*.v*.jinja")
+    )
+    return frozenset(squash(text.partition("\n")[0].partition("{{")[0]) for text in first)
 
 
 def _leaks(told: str) -> list[str]:
-    return [" ".join(row) for row in _rows(told) if row in _instructions()]
+    return [task for task in _tasks() if task in squash(told)]
 
 
 def _hidden(text: str) -> bool:

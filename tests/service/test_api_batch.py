@@ -18,7 +18,7 @@ GOOD = {"item_id": "a", "title": "Смартфон iPhone 13 Pro"}
 
 def obliging(messages: Sequence[Message]) -> str:
     """Name the second word onwards of the title as the model: enough to tell the items apart."""
-    title = messages[-1]["content"].partition("\n")[0].removeprefix("Объявление: ")
+    title = messages[-1]["content"].splitlines()[1]
     return json.dumps({"brand": None, "models": [title.partition(" ")[2]]}, ensure_ascii=False)
 
 

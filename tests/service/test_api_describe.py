@@ -153,10 +153,21 @@ async def test_what_the_guards_hold_back_is_told_with_its_reason(
 
 async def test_used_facts_are_those_of_the_input_that_stand_in_the_text(start: Start) -> None:
     service = await start(Script(text="В продаже велосипед Forward Apache. Цвет — красный."))
-    used = (await service.describe()).json["used_facts"]
+    used = (await service.describe(tone="concise")).json["used_facts"]
     assert any("Forward" in fact for fact in used)
     assert any("Красный" in fact for fact in used)
     assert not any("12 600" in fact or "Горный" in fact for fact in used)
+
+
+async def test_parameters_that_the_model_left_out_are_told_at_the_end_unless_it_is_to_be_brief(
+    start: Start,
+) -> None:
+    service = await start(Script(text="В продаже велосипед Forward Apache. Цвет — красный."))
+    body, events = await both(service)
+    assert body["description"] == " ".join(sentences(events))
+    assert body["description"].endswith("Цвет — красный. Вид — горный.")
+    assert any("Горный" in fact for fact in body["used_facts"])
+    assert "Горный" not in (await service.describe(tone="concise")).json["description"].title()
 
 
 async def test_max_chars_ends_the_text_at_a_sentence_and_frees_the_engine(start: Start) -> None:
@@ -271,7 +282,8 @@ async def test_photos_are_taken_and_told_as_skipped(service: LiveService) -> Non
 async def test_the_tone_reaches_the_prompt(service: LiveService, tone: str) -> None:
     assert (await service.describe(tone=tone)).status == 200
     told = json.dumps(service.engine.prompts[-1], ensure_ascii=False)
-    assert ("с радостью" in told) == (tone == "friendly")
+    assert ("приветливо" in told) == (tone == "friendly")
+    assert ("коротко" in told) == (tone == "concise")
 
 
 async def test_the_prompt_holds_the_listing(service: LiveService) -> None:

@@ -147,7 +147,7 @@ async def test_a_faulty_deployment_ends_with_1_and_one_line(
     ("old", "new", "told"),
     [
         ("[tasks.describe]", "[tasks.summarize]", "describe"),
-        ('prompt = "describe.v1"', 'prompt = "describe.v99"', "describe.v99"),
+        ('prompt = "describe.v2"', 'prompt = "describe.v99"', "describe.v99"),
         ('git_sha = "unknown"', 'git_sha = "unknown"\nlicense = "MIT"', "licence"),
     ],
     ids=["no settings for a task", "unknown prompt", "unknown key"],

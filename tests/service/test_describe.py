@@ -17,7 +17,6 @@ from service.sentences import is_complete
 from service.shapes.describe import DescribeRequest
 from service.tasks.describe import DESCRIBE, DescribeReader, roubles
 from service.tasks.describe import fields as fields_of
-from service.tasks.reading import Reader
 
 LISTING: dict[str, Any] = {
     "title": "Велосипед Forward Apache",
@@ -43,12 +42,12 @@ def max_tokens(**fields: Any) -> int:
 
 
 def read(
-    text: str, *, finish: str = "stop", pieces: int = 1, **fields: Any
+    text: str, *, finish: str = "stop", pieces: int = 1, complete: bool = False, **fields: Any
 ) -> tuple[list[str], dict[str, Any]]:
     """Return the sentences shown and the result for a model's text, fed in pieces of so many characters."""
     asked = request(**fields)
-    examples = [turn["content"] for turn in prompt(asked) if turn["role"] == "assistant"]
-    reader: Reader = DescribeReader(asked, examples=examples)
+    reader = DescribeReader(asked)
+    reader.complete &= complete
     shown: list[str] = []
     for at in range(0, len(text), pieces):
         if reader.full:
@@ -96,12 +95,12 @@ def test_the_model_gets_no_more_tokens_than_the_text_can_use() -> None:
     ],
     ids=str,
 )
-def test_the_listings_card_has_the_shape_of_the_examples_cards(fields: dict[str, Any]) -> None:
-    messages = prompt(request(**fields))
-    cards = [message["content"] for message in messages if message["role"] == "user"]
-    assert len(cards) > 3
-    for card in cards:
-        assert re.fullmatch(r"Карточка: [^\n]*\S\nОписание:", card), card
+def test_each_fact_has_a_line_and_no_text_opens_another(fields: dict[str, Any]) -> None:
+    asked = request(**fields)
+    (message,) = prompt(asked)
+    task, title, *facts = message["content"].splitlines()
+    assert (task, title) == ("Опиши объявление.", " ".join(asked.title.split()))
+    assert len(facts) == len(asked.params) + (asked.category is not None) + (asked.price is not None)
 
 
 @pytest.mark.parametrize("tone", ["neutral", "friendly", "concise"])
@@ -109,11 +108,6 @@ def test_prompts_hold_nothing_unrendered(tone: str) -> None:
     for message in prompt(request(tone=tone)):
         assert not re.search(r"\{[{%#]|None|undefined", message["content"])
         assert message["content"] == message["content"].strip()
-
-
-def test_the_prompt_begins_alike_for_all_listings_of_a_tone() -> None:
-    first, second = prompt(request()), prompt(request(title="Диван угловой", params={}, price=None))
-    assert first[:-1] == second[:-1], "the engine caches what prompts have in common"
 
 
 TRUE_SENTENCES = [
@@ -136,14 +130,6 @@ def test_what_the_listing_says_is_kept(text: str, fields: dict[str, Any]) -> Non
     assert (result["description"], result["removed_claims"]) == (text, [])
 
 
-def test_a_listing_like_an_example_of_the_prompt_may_be_described_alike() -> None:
-    example = DESCRIBE.example.model_dump()
-    title = example["title"]
-    _, result = read(f"В продаже горный велосипед {title.partition(' ')[2]}. Цена — 8 500 ₽.", **example)
-    assert result["finish"] == "stop"
-    assert "8 500 ₽" in result["description"]
-
-
 @pytest.mark.parametrize(
     "copied",
     [
@@ -151,11 +137,50 @@ def test_a_listing_like_an_example_of_the_prompt_may_be_described_alike() -> Non
         "Память — 128 ГБ.",
         "Это детская обувь, размер — 24.",
         "В продаже попугай.",
+        "Опиши объявление.",
     ],
 )
-def test_an_examples_words_about_its_own_goods_are_dropped(copied: str) -> None:
+def test_words_about_other_goods_and_the_prompts_own_are_dropped(copied: str) -> None:
     _, result = read(f"В продаже велосипед. {copied}")
     assert result["description"] == "В продаже велосипед."
+
+
+def test_named_parameters_that_the_model_left_out_are_told_before_its_closing() -> None:
+    params = {"Вид": "Горный", "Цвет": "Красный", "Бренд": "Стелс", "Параметр 4": "18", "Комплект": "Насос"}
+    text = "В продаже красный велосипед. Пишите, отвечу на вопросы. Цена — 12 600 ₽. Жду сообщений!"
+    shown, result = read(text, params=params, complete=True)
+    assert shown == [
+        "В продаже красный велосипед.",
+        "Пишите, отвечу на вопросы.",
+        "Цена — 12 600 ₽.",
+        "Вид — горный, бренд — Стелс, комплект — насос.",
+        "Жду сообщений!",
+    ]
+    assert "Комплект: Насос" in result["used_facts"]
+
+
+@pytest.mark.parametrize(
+    ("text", "fields"),
+    [
+        ("В продаже велосипед.", {"tone": "concise"}),
+        ("В продаже велосипед.", {"params": {"Цвет": "пишите в telegram"}}),
+        ("В продаже велосипед.", {"params": {"Цвет": "красный " * 20}}),
+        ("Горный красный велосипед.", {}),
+        ("В продаже велосипед.", {"finish": "length"}),
+    ],
+    ids=str,
+)
+def test_what_is_told_already_long_or_a_contact_is_not_added(text: str, fields: dict[str, Any]) -> None:
+    shown, _ = read(text, complete=True, **fields)
+    assert shown == [text]
+
+
+def test_what_is_added_keeps_to_the_length() -> None:
+    params = {f"Поле {word}": "значение" for word in ("один", "два", "три", "пять", "шесть")}
+    text = "В продаже велосипед. " + "Велосипед Forward Apache горный, красный, с рамой. "
+    shown, result = read(text, params=params, complete=True, max_chars=100)
+    assert len(result["description"]) <= 100
+    assert shown[0] == "В продаже велосипед."
 
 
 def test_the_sellers_title_opens_where_the_models_opening_was_dropped() -> None:
@@ -193,7 +218,7 @@ def test_each_sentence_ends_as_one_and_begins_with_a_capital() -> None:
 
 def test_a_model_in_a_loop_is_stopped() -> None:
     asked = request()
-    reader = DescribeReader(asked, examples=[])
+    reader = DescribeReader(asked)
     for _ in range(20):
         reader.feed("В продаже горный велосипед. ")
         if reader.full:

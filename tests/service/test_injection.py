@@ -18,7 +18,7 @@ from service.answers import Answers
 from service.engine.base import Delta, Sampling
 from service.engine.fake import FakeEngine, Script
 from service.tasks import TASKS
-from tests.service.attacks import EXAMPLE, PATHS, SYSTEM, Attack, corpus, harms, squash, told_rates
+from tests.service.attacks import PATHS, TASK, Attack, corpus, harms, squash, told_rates
 from tests.service.live_service import CARD, LiveService, live
 
 KINDS = {
@@ -30,7 +30,6 @@ TOKENS = (
 )  # fmt: skip
 MOST_KNOWN = 14  # attacks that no guard can know; to be lowered, never raised
 OPEN = "open: "  # begins the reason of a known success that a guard could prevent
-QUESTION = re.compile(r"«(.*)» —")  # of the prompt that asks about one clause of a review
 
 
 class Obedient(FakeEngine):
@@ -70,13 +69,17 @@ class Obedient(FakeEngine):
             texts = [texts] if isinstance(texts, str) else texts
             text = texts[self._num_asked % len(texts)]
             self._num_asked += 1
-        example = next(turn["content"] for turn in messages if turn["role"] == "assistant")
-        return text.replace(SYSTEM, messages[0]["content"]).replace(EXAMPLE, example)
+        return text.replace(TASK, task_of(messages))
+
+
+def task_of(messages: Sequence[Message]) -> str:
+    """Return the line of a prompt that tells the model what to do."""
+    return messages[0]["content"].partition("\n")[0]
 
 
 def _vote(attack: Attack, messages: Sequence[Message], choice: Sequence[str]) -> str:
     """Return the attacker's vote on a clause of his own review, and an honest one on all others."""
-    (clause,) = QUESTION.findall(messages[-1]["content"])
+    _, clause = messages[-1]["content"].splitlines()
     review = next((one for one in attack.request["reviews"] if squash(clause) in squash(one["text"])), None)
     if review is None or review["id"].startswith("x"):
         return str(attack.payload.get("vote", choice[0]))
@@ -175,9 +178,14 @@ def turns(task: str) -> list[list[str]]:
 def lines_of(attack: Attack) -> int:
     """Return how many line ends the last turn may have: a field has one line, whatever is in it."""
     request = attack.request
-    if attack.task == "extract_model":
-        return 3 + len(request.get("params", {}))
-    return 1 + len(request["messages"]) if attack.task == "suggest_replies" else 2
+    listing = request["listing"] if attack.task == "suggest_replies" else request
+    optional = {  # beside a title, or the reviews' subject, each of them with a line that may be missing
+        "describe": 2,  # category, price
+        "extract_model": 2,  # category, description
+        "suggest_replies": 3 + len(request.get("messages", ())),  # price, description, who speaks
+        "summarize_reviews": 2,  # praise, blame
+    }
+    return 1 + len(listing.get("params", {})) + optional[attack.task]
 
 
 def texts_of(attack: Attack) -> list[str]:
@@ -229,14 +237,11 @@ def unguarded(attack: Attack) -> dict[str, Any]:
     messages = render(*card.tasks[prompt.section].template, prompt.fields)
     if attack.task == "extract_model":
         model, brand = next(iter(payload["models"]), None), payload["brand"]
-        model = model and model.replace(SYSTEM, messages[0]["content"])
+        model = model and model.replace(TASK, task_of(messages))
         return {"model": model, "brand": brand, "evidence": [], "confidence": 1.0}
     texts = payload["text"] if isinstance(payload, dict) else payload
     texts = [texts] if isinstance(texts, str) else texts
-    texts = [
-        text.replace(SYSTEM, messages[0]["content"]).replace(EXAMPLE, messages[2]["content"])
-        for text in texts
-    ]
+    texts = [text.replace(TASK, task_of(messages)) for text in texts]
     if attack.task == "describe":
         return {"description": texts[0]}
     if attack.task == "suggest_replies":

@@ -29,7 +29,7 @@ from service.shapes.suggest_replies import SuggestRepliesRequest, SuggestReplies
 from service.tasks.replies import alike
 from service.tasks.suggest_replies import SECTION, SUGGEST_REPLIES, fields, prompts
 
-SETTINGS = TaskSettings(prompt="suggest_reply.v1", max_tokens=32, stop=("\n",))
+SETTINGS = TaskSettings(prompt="suggest_reply.v2", max_tokens=32, stop=("\n",))
 CARD = load_card("gemma3-270m")
 CARD = CARD.model_copy(update={"tasks": {**CARD.tasks, SECTION: SETTINGS}})
 LISTING: dict[str, Any] = {

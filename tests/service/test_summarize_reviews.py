@@ -42,8 +42,8 @@ OPEN = {"Горит одним цветом", "Цвет так себе", "пр�
 def card() -> Card:
     plain = load_card("gemma3-270m")
     sections = {
-        "review_aspects": TaskSettings(prompt="review_aspects.v1", max_tokens=8),
-        "review_summary": TaskSettings(prompt="review_summary.v1", max_tokens=160, stop=("\n",)),
+        "review_aspects": TaskSettings(prompt="review_aspects.v2", max_tokens=8),
+        "review_summary": TaskSettings(prompt="review_summary.v2", max_tokens=160, stop=("\n",)),
     }
     return plain.model_copy(update={"tasks": {**plain.tasks, **sections}})
 
@@ -76,10 +76,10 @@ class Service:
 
     def _answer(self, messages: Sequence[Message]) -> str:
         question = messages[-1]["content"]
-        if question.endswith("Сводка:"):
+        if question.startswith("Напиши сводку"):
             self.summaries += 1
-            return self._summary[question.startswith("Жалуются")]
-        clause = question.removeprefix("«").removesuffix("» —")
+            return self._summary["Жалуются" in question]
+        _, clause = question.splitlines()
         self.asked.append(clause)
         return self._vote(clause)
 

@@ -232,7 +232,7 @@ def test_a_base_without_chat_is_exported_with_the_plain_template(
 
 
 def test_the_run_file_has_the_last_word(export: Exported, originals: dict[str, Path]) -> None:
-    folder, _ = export(originals["tiny"], prompts={"describe": "v1"}, context_length=256)
+    folder, _ = export(originals["tiny"], prompts={"describe": "v2"}, context_length=256)
     card = load_card(folder / "little.toml")
     assert card.context_length == 256
     assert all(settings.max_tokens <= 128 for settings in card.tasks.values())
@@ -328,7 +328,7 @@ def test_another_chat_template_than_the_runs_is_refused(
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"prompts": {"describe": "v99"}}, r"no template describe\.v99; known are describe\.v1"),
+        ({"prompts": {"describe": "v99"}}, r"no template describe\.v99; known are describe\.v2"),
         ({"prompts": {"translate": "v1"}}, r"no template translate\.v1"),
         ({"context_length": 8_192}, r"is 8,192, but the model has 4,096 positions"),
         ({"name": "deployment"}, r"deployment\.toml is a file of its own"),

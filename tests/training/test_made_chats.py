@@ -55,10 +55,10 @@ def test_the_same_seed_gives_the_same_replies_and_another_gives_others() -> None
 
 def test_fields_are_those_of_the_prompt_and_told_in_the_intents_words() -> None:
     for fields, reply in make_replies(100, name="fields", seed=12):
-        last = render("suggest_reply", "v1", fields)[-1]["content"].splitlines()
+        last = render("suggest_reply", "v2", fields)[-1]["content"].splitlines()
         name = {"seller": "Продавец", "buyer": "Покупатель"}[fields["role"]]
         assert last[-1] == f"{name} ({fields['intent']}):"
-        assert last[0].startswith(f"Объявление: {fields['title']}")
+        assert last[1] == fields["title"]
         assert len(fields["messages"]) <= WINDOW
         assert not fields["messages"] or fields["messages"][-1]["name"] != name
         assert 2 <= len(reply) <= 160

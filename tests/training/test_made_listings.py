@@ -115,7 +115,7 @@ def test_free_goods_have_no_price(made: list[Listing]) -> None:
 
 def test_fields_are_those_of_the_prompt(made: list[Listing]) -> None:
     for one in made[:50]:
-        turns = render("describe", "v1", one.fields("neutral"))
+        turns = render("describe", "v2", one.fields("neutral"))
         assert " ".join(one.title.split()) in " ".join(turns[-1]["content"].split())
 
 

@@ -34,7 +34,7 @@ def test_clauses_are_many_balanced_and_as_the_service_would_ask() -> None:
     assert len({text for text, _ in rows}) > 10_500
     assert all(0 < len(text) <= reviews.CHARS_MAX and not set("<>{}[]|") & set(text) for text, _ in rows)
     prompt = question(rows[0][0])
-    assert render("review_aspects", "v1", prompt.fields)[-1]["content"] == f"«{rows[0][0]}» —"
+    assert render("review_aspects", "v2", prompt.fields)[-1]["content"] == f"Хвалит или ругает?\n{rows[0][0]}"
 
 
 def test_no_clause_is_made_for_both_sides() -> None:
@@ -101,7 +101,7 @@ def test_summaries_say_every_aspect_and_nothing_else_by_the_service_s_own_check(
     rows = [*make_summaries(800, name="summaries", seed=7)]
     for fields, text in rows:
         assert fields["who"] in WHO.values()
-        assert render("review_summary", "v1", fields)
+        assert render("review_summary", "v2", fields)
         topics = Topics(pros=topics_of(fields["praised"]), cons=topics_of(fields["blamed"]))
         reader = SummaryReader(topics, kind="product", max_chars=2000)
         shown = [*reader.feed(text), *reader.flush("stop")]

@@ -65,7 +65,7 @@ def pack(exported: Path, place: Path, *, corpus: Path | None = None, **changes: 
         tokenizer_fingerprint="c" * 64,
         vocab_size=VOCABULARY,
         context_length=512,
-        tasks={"describe": TaskSettings(prompt="describe.v1", max_tokens=8, stop=("\n",))},
+        tasks={"describe": TaskSettings(prompt="describe.v2", max_tokens=8, stop=("\n",))},
         git_sha="unknown",
     )
     settings = Export(name="little", licence="Apache-2.0", data="made up", **changes)

@@ -14,7 +14,7 @@ from training.optimization import Export
 # summaries are one line in every template; a description that a guard refuses is worth a second draw.
 _ONE_LINE: Final[dict[str, Any]] = {"stop": ("\n",), "seed": 1}
 _SAMPLING: Final[dict[str, dict[str, Any]]] = {
-    "describe": {"max_tokens": 220, "frequency_penalty": 0.2, "attempts": 2, **_ONE_LINE},
+    "describe": {"max_tokens": 220, "attempts": 2, **_ONE_LINE},
     "extract_model": {"max_tokens": 96, "seed": 1},
     "suggest_reply": {"max_tokens": 32, **_ONE_LINE},
     "review_aspects": {"max_tokens": 8, "seed": 1},

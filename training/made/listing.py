@@ -72,7 +72,7 @@ class Listing:
         return frozenset(lemmas(f"{self.said} {self.category} {typed}"))
 
     def fields(self, tone: Tone) -> dict[str, Any]:
-        """Return what models/templates/describe.v1.jinja needs."""
+        """Return what models/templates/describe.v2.jinja needs."""
         return {
             "title": self.title,
             "category": self.category,

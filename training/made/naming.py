@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
+from training.made.bestsellers import popular, worded
 from training.made.catalogue import CATALOGUE
 from training.made.describing import describe
 from training.made.listing import TONES
@@ -20,7 +21,7 @@ _DESCRIBED_SHARE: Final = 0.5
 _CUT_SHARE: Final = 0.3  # of descriptions of which the first sentence is left
 Maker = Callable[[Shelf, random.Random], Ad]
 KINDS: Final[Mapping[Maker, int]] = {
-    one: 45, unnamed: 25, series: 10, accessory: 10, several: 5, elsewhere: 5,
+    one: 38, popular: 14, unnamed: 20, worded: 8, series: 8, accessory: 8, several: 4, elsewhere: 5,
 }  # fmt: skip
 
 
