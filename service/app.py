@@ -17,11 +17,14 @@ from service.api import PROBLEM, add_tasks, schemas
 from service.call import Version
 from service.errors import ServiceError
 from service.events import ClientClosed, as_service_error
+from service.fetching import Fetcher
 from service.middleware import Edge
 from service.operations import add_operations
+from service.photos import Decoder, Limits
 from service.runner import Runner
 from service.settings import Settings
 from service.shapes.base import Problem
+from service.sight import Sight
 from service.telemetry import Metrics
 
 
@@ -37,8 +40,14 @@ def create_app(
 
     Without a store of `answers` they are kept in memory.
     """
+    sight = _sight(settings)
     runner = Runner(
-        versions, default=default, metrics=metrics, answers=answers, parallel=settings.max_parallel
+        versions,
+        default=default,
+        metrics=metrics,
+        answers=answers,
+        parallel=settings.max_parallel,
+        sight=sight,
     )
 
     @asynccontextmanager
@@ -52,6 +61,7 @@ def create_app(
             await asyncio.gather(*probes, return_exceptions=True)
             for version in versions.values():
                 await version.engine.close()
+            await sight.close()
             runner.answers.close()
 
     app = FastAPI(title="Listing language models", version="1", lifespan=lifespan, redoc_url=None)
@@ -63,6 +73,18 @@ def create_app(
     add_operations(app, runner, settings)
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
     return app
+
+
+def _sight(settings: Settings) -> Sight:
+    decoder = Decoder(
+        Limits(max_bytes=settings.photo_max_bytes),
+        num_workers=settings.photo_workers,
+        timeout_s=settings.photo_timeout_s,
+    )
+    fetcher = Fetcher(
+        settings.photo_hosts, max_bytes=settings.photo_max_bytes, timeout_s=settings.photo_timeout_s
+    )
+    return Sight(decoder, fetcher)
 
 
 async def _watch(runner: Runner, version: Version, settings: Settings) -> None:

@@ -16,6 +16,7 @@ from service.call import Call
 from service.engine.base import Delta, Sampling
 from service.errors import EngineError
 from service.remembered import identity, is_worth_keeping, key_of, pack, unpack
+from service.sight import Seen
 from service.spreading import side_by_side
 from service.tasks.base import Answer, Piece, Prompt, Token
 
@@ -37,6 +38,11 @@ class Asking:
     def card(self) -> Card:
         """The card of the version."""
         return self.call.version.card
+
+    @property
+    def seen(self) -> Seen:
+        """What came of the request's photos."""
+        return self.call.seen
 
     def identity(self, section: str) -> str:
         """Return the hash of all that decides an answer but the fields."""

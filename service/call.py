@@ -9,6 +9,7 @@ from models.card import Card
 from service.admission import Gate
 from service.engine.base import Engine
 from service.shapes.base import TaskRequest, TaskResponse
+from service.sight import NOTHING, Seen
 from service.tasks.base import Task
 
 AnyTask: TypeAlias = Task[Any, Any]
@@ -57,6 +58,7 @@ class Call:
     priority: int = 0  # at the engine; a lower one runs earlier
     queue_s: float = 0.0
     first_s: float | None = None
+    photos_s: float | None = None  # spent on fetching, decoding and looking
     engine_s: float = 0.0
     prompt_tokens: int = 0
     completion_tokens: int = 0
@@ -64,3 +66,4 @@ class Call:
     attempts: int = 0  # that were of no use
     removed: list[str] = field(default_factory=list)  # reasons only
     finish: str | None = None
+    seen: Seen = NOTHING  # on the request's photos

@@ -17,6 +17,7 @@ from service.asking import Asking
 from service.call import AnyTask, Call, Done, Sentence, Version
 from service.errors import DeadlineExceeded, Draining, ServiceError, UnknownModelVersion
 from service.shapes.base import TaskRequest, TaskResponse, Usage
+from service.sight import Sight
 from service.telemetry import Metrics
 
 log = structlog.get_logger(__name__)
@@ -34,12 +35,14 @@ class Runner:
         metrics: Metrics,
         answers: Answers | None = None,
         parallel: int = 4,
+        sight: Sight | None = None,
     ) -> None:
         self.versions = dict(versions)
         self.default = default
         self.metrics = metrics
         self.answers = answers or Answers()
         self.parallel = parallel
+        self.sight = sight
         self._running: set[asyncio.Timeout] = set()
         self._stop_at: float | None = None
         for version in self.versions.values():
@@ -93,6 +96,7 @@ class Runner:
 
         Raises:
             Overloaded, DeadlineExceeded, Draining: before the block; the latter two also inside it.
+            InvalidRequest: before the block, for photos that cannot be used.
 
         """
         labels = (call.task.name, call.version.name)
@@ -100,7 +104,16 @@ class Runner:
             async with self._within_deadline(call), call.version.gate.hold() as waited:
                 call.queue_s = waited
                 self.metrics.queue_wait.labels(*labels).observe(waited)
+                await self._look(call)
                 yield
+
+    async def _look(self, call: Call) -> None:
+        """Look at the request's photos, on its place: a flood of photos is admitted like any other."""
+        photos = call.task.photos(call.request) if call.task.photos else ()
+        if photos and self.sight:
+            started = time.perf_counter()
+            call.seen = await self.sight.look(photos)
+            call.photos_s = time.perf_counter() - started
 
     @contextmanager
     def counted(self, call: Call) -> Iterator[None]:
@@ -158,6 +171,8 @@ class Runner:
     def _respond(self, call: Call, result: Mapping[str, Any]) -> TaskResponse:
         total = time.perf_counter() - call.arrived
         timings = {"queue": call.queue_s, "engine": call.engine_s, "total": total}
+        if call.photos_s is not None:
+            timings["photos"] = call.photos_s
         if call.first_s is not None:
             timings["first_sentence"] = call.first_s
         call.finish = str(result.get("finish", "stop"))

@@ -58,7 +58,7 @@ class TaskResponse(BaseModel):
     model_version: str
     experiment: Experiment | None = None
     usage: Usage
-    timings_ms: dict[str, float] = Field(description="queue, first_sentence, engine, total")
+    timings_ms: dict[str, float] = Field(description="queue, photos, first_sentence, engine, total")
 
 
 class Problem(BaseModel):

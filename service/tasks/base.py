@@ -10,6 +10,8 @@ from models.card import Card
 from service.answers import Answers
 from service.errors import EngineError
 from service.shapes.base import TaskRequest, TaskResponse
+from service.shapes.describe import Photo
+from service.sight import Seen
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,6 +73,11 @@ class Model(Protocol):
         ...
 
     @property
+    def seen(self) -> Seen:
+        """What came of the request's photos."""
+        ...
+
+    @property
     def answers(self) -> Answers:
         """The store of what was answered before; of all versions, so a key has to depend on `identity`."""
         ...
@@ -119,7 +126,8 @@ class Task(Generic[Req, Res]):
     mapping with the response's own fields. `prompts` are the questions that a request may lead to: asked
     for the example at start, so that a template that does not fit is found before a user finds it.
     `example` is shown in the documentation and answered once by every version before it serves, so that no
-    user meets a cold engine. With `item` there is a batch endpoint too, of such items.
+    user meets a cold engine. With `item` there is a batch endpoint too, of such items. `photos` of a
+    request are looked at before the model is asked.
     """
 
     name: str
@@ -132,3 +140,4 @@ class Task(Generic[Req, Res]):
     example: Req
     streams: bool = False
     item: type[Req] | None = None
+    photos: Callable[[Req], Sequence[Photo]] | None = None

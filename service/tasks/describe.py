@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from typing import Any
 
 from service.labels import told_params
 from service.shapes.describe import DescribeRequest, DescribeResponse
+from service.sight import NOTHING, Seen
 from service.tasks.base import Model, Prompt, Task
 from service.tasks.description import DescriptionReader
 from service.tasks.listing import Listing
@@ -15,10 +16,9 @@ from service.tasks.orders import heard
 from service.tasks.reading import read
 
 CHARS_PER_TOKEN_MIN = 2.0  # of the worst tokenizer met on Russian listings (Mistral v0.1: 2.1)
-PHOTOS_UNSEEN = "captions_unavailable"
 
 
-def fields(request: DescribeRequest) -> dict[str, Any]:
+def fields(request: DescribeRequest, captions: Sequence[str] = ()) -> dict[str, Any]:
     """Return what the prompt template needs."""
     return {
         "title": request.title,
@@ -26,7 +26,7 @@ def fields(request: DescribeRequest) -> dict[str, Any]:
         "params": told_params(request.params),
         "price": roubles(request.price),
         "tone": request.tone,
-        "captions": [],
+        "captions": [*captions],
     }
 
 
@@ -39,20 +39,20 @@ def roubles(price: float | None) -> str:
 
 def prompts(request: DescribeRequest) -> tuple[Prompt, ...]:
     """Return the one question."""
-    return (_prompt(heard(request)),)
+    return (_prompt(heard(request), NOTHING),)
 
 
-def _prompt(request: DescribeRequest) -> Prompt:
+def _prompt(request: DescribeRequest, seen: Seen) -> Prompt:
     """Ask for no more tokens than `max_chars` can hold."""
     share = 0.5 if request.tone == "concise" else 1.0
     enough = int(share * request.max_chars / CHARS_PER_TOKEN_MIN) + 16
-    return Prompt(section="describe", fields=fields(request), max_tokens=enough)
+    return Prompt(section="describe", fields=fields(request, _captions(seen)), max_tokens=enough)
 
 
 class DescribeReader(DescriptionReader):
     """The description's reader with the fields of the response."""
 
-    def __init__(self, request: DescribeRequest) -> None:
+    def __init__(self, request: DescribeRequest, seen: Seen) -> None:
         super().__init__(
             Listing(
                 title=request.title,
@@ -60,23 +60,37 @@ class DescribeReader(DescriptionReader):
                 params=dict(request.params),
                 price=request.price,
                 price_text=roubles(request.price),
+                captions=_captions(seen),
             ),
             max_chars=request.max_chars,
             complete=request.tone != "concise",
         )
-        self._photos = len(request.photos)
+        self._seen = seen
 
     def result(self) -> dict[str, Any]:
         """Return the response's own fields."""
-        skipped = [{"photo": index, "reason": PHOTOS_UNSEEN} for index in range(self._photos)]
-        return {**super().result(), "skipped_photos": skipped}
+        captions = [
+            {
+                "photo": index,
+                "text": look.text,
+                "labels": [{"name": label.name, "score": round(label.score, 4)} for label in look.labels],
+            }
+            for index, look in sorted(self._seen.looks.items())
+        ]
+        skipped = [{"photo": index, "reason": why} for index, why in sorted(self._seen.skipped.items())]
+        return {**super().result(), "captions": captions, "skipped_photos": skipped}
+
+
+def _captions(seen: Seen) -> tuple[str, ...]:
+    return tuple(look.text for _, look in sorted(seen.looks.items()) if look.text)
 
 
 async def answer(request: DescribeRequest, model: Model) -> AsyncGenerator[str | Mapping[str, Any], None]:
     """Yield the description's sentences, then the response's own fields."""
     request = heard(request)
-    prompt = _prompt(request)
-    reading = read(model, prompt, reader_of=lambda: DescribeReader(request))
+    seen = model.seen
+    prompt = _prompt(request, seen)
+    reading = read(model, prompt, reader_of=lambda: DescribeReader(request, seen))
     async with aclosing(reading) as items:
         async for item in items:
             yield item
@@ -97,4 +111,5 @@ DESCRIBE: Task[DescribeRequest, DescribeResponse] = Task(
         price=8500,
     ),
     streams=True,
+    photos=lambda request: request.photos,
 )

@@ -29,6 +29,7 @@ VALUE_MAX, UNTOLD_MAX = (
     60,
     8,
 )  # characters of a value, parameters in the sentence: beyond it a list reads badly
+ON_PHOTO = "На фото"
 NOTHING_TO_SAY = "Подробности можно уточнить у продавца в сообщениях."
 
 
@@ -50,6 +51,7 @@ class Listing:
             ("Название", self.title),
             ("Категория", self.category),
             *self.params.items(),
+            *((ON_PHOTO, caption) for caption in self.captions),
             ("Цена", self.price_text),
         ]
         return [(label, text) for label, text in found if text.strip()]
@@ -71,13 +73,12 @@ class Grounds:
         """Index a listing; a label's digits («Параметр 3») are no facts."""
         lines = [f"{re.sub(r'[0-9]', '', label)}: {text}" for label, text in listing.params.items()]
         lines += [f"{label}: {value}" for label, value in told_params(listing.params) if label]
+        lines += [f"{ON_PHOTO}: {caption}" for caption in listing.captions]
         values = " ".join(listing.params.values())
         title, category = stems_of(listing.title), stems_of(listing.category)
         said = fold(f"{listing.title} {listing.category} {values}").lower()
         return cls(
-            evidence=Facts.of(
-                [listing.title, listing.category, *lines, *listing.captions], price=listing.price
-            ),
+            evidence=Facts.of([listing.title, listing.category, *lines], price=listing.price),
             facts=tuple(Fact.of(label, text) for label, text in listing.facts),
             title=title,
             category=category,
@@ -112,9 +113,9 @@ def fallback(listing: Listing, *, max_chars: int) -> list[str]:
 
 
 def untold(listing: Listing, *, text: str) -> list[str]:
-    """Return, as one sentence or none, the named parameters that a description leaves out."""
+    """Return, as one sentence or none, the named parameters and what is on the photos, if left out so far."""
     parts = []
-    for label, value in told_params(listing.params):
+    for label, value in (*told_params(listing.params), *((ON_PHOTO, one) for one in listing.captions)):
         if not label or len(value) > VALUE_MAX or used([(label, value)], description=text):
             continue
         name = label[:1].lower() + label[1:] if label[1:2].islower() else label

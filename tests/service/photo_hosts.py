@@ -17,6 +17,7 @@ from aiohttp import web
 from aiohttp.abc import AbstractResolver, ResolveResult
 
 from service.fetching import Address, CannotFetch, Fetcher, is_public
+from tests.service.photo_bombs import plain, saved
 
 PHOTO = b"\xff\xd8\xff" + bytes(5000)
 MAX_BYTES = 100_000
@@ -99,6 +100,8 @@ class Host:
             body = gzip.compress(bytes(50_000_000), 1)[:MAX_BYTES]
             return web.Response(body=body, headers={"Content-Encoding": "gzip", "Content-Type": "image/png"})
         types = {"html": "text/html", "svg": "image/svg+xml", "gif": "image/gif", "png": "image/png"}
+        if kind == "red":
+            return web.Response(body=saved(plain(), "JPEG"), content_type="image/jpeg")
         size = {"large": MAX_BYTES + 1, "full": MAX_BYTES}.get(kind, len(PHOTO))
         headers = {"Set-Cookie": "visitor=1; Path=/"}
         return web.Response(

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
+import random
 from collections.abc import AsyncIterator
 from io import BytesIO
 from urllib.parse import urlsplit
 
 import pytest
+from PIL import Image
 
 from tests.conftest import Start
 from tests.service.live_service import LiveService
+from tests.service.photo_bombs import saved
 from tests.service.test_api_malformed import assert_problem, listing
 
 LIMIT = 64 * 2**10
@@ -94,7 +98,10 @@ async def test_a_client_that_gives_up_half_way_harms_nothing(bounded: LiveServic
 
 
 async def test_ten_photos_fit_into_the_default_limit(service: LiveService) -> None:
-    photos = [{"base64": "a" * 2 * 10**6}] * 9
+    noise = Image.frombytes("RGB", (800, 600), random.Random(1).randbytes(3 * 800 * 600))
+    data = saved(noise, "PNG")
+    photos = [{"base64": base64.b64encode(data).decode()}] * 9
+    assert 9 * len(data) > 12 * 10**6
     body = json.dumps({"title": "Велосипед", "photos": photos}).encode()
     answer = await service.request(
         "POST", "/describe", data=BytesIO(body), headers={"Content-Type": "application/json"}

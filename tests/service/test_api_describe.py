@@ -269,15 +269,6 @@ async def test_a_text_about_something_else_is_dropped_whole(start: Start) -> Non
     assert "Вид — горный." not in sentences(events)
 
 
-async def test_photos_are_taken_and_told_as_skipped(service: LiveService) -> None:
-    photos = [{"base64": "aGVsbG8="}, {"url": "https://example.org/1.jpg"}]
-    answer = await service.describe(photos=photos)
-    assert answer.status == 200
-    assert [photo["photo"] for photo in answer.json["skipped_photos"]] == [0, 1]
-    assert all(photo["reason"] for photo in answer.json["skipped_photos"])
-    assert answer.json["captions"] == []
-
-
 @pytest.mark.parametrize("tone", ["neutral", "friendly", "concise"])
 async def test_the_tone_reaches_the_prompt(service: LiveService, tone: str) -> None:
     assert (await service.describe(tone=tone)).status == 200

@@ -15,6 +15,7 @@ from models.card import load_card
 from models.prompts import Message, render
 from service.sentences import is_complete
 from service.shapes.describe import DescribeRequest
+from service.sight import NOTHING, Seen
 from service.tasks.describe import DESCRIBE, DescribeReader, roubles
 from service.tasks.describe import fields as fields_of
 
@@ -42,11 +43,17 @@ def max_tokens(**fields: Any) -> int:
 
 
 def read(
-    text: str, *, finish: str = "stop", pieces: int = 1, complete: bool = False, **fields: Any
+    text: str,
+    *,
+    finish: str = "stop",
+    pieces: int = 1,
+    complete: bool = False,
+    seen: Seen = NOTHING,
+    **fields: Any,
 ) -> tuple[list[str], dict[str, Any]]:
     """Return the sentences shown and the result for a model's text, fed in pieces of so many characters."""
     asked = request(**fields)
-    reader = DescribeReader(asked)
+    reader = DescribeReader(asked, seen)
     reader.complete &= complete
     shown: list[str] = []
     for at in range(0, len(text), pieces):
@@ -218,7 +225,7 @@ def test_each_sentence_ends_as_one_and_begins_with_a_capital() -> None:
 
 def test_a_model_in_a_loop_is_stopped() -> None:
     asked = request()
-    reader = DescribeReader(asked)
+    reader = DescribeReader(asked, NOTHING)
     for _ in range(20):
         reader.feed("В продаже горный велосипед. ")
         if reader.full:

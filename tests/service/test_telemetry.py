@@ -21,7 +21,7 @@ MARKED: dict[str, Any] = {
     "title": f"Велосипед {MARKER} {LATIN}",
     "category": MARKER,
     "params": {MARKER: f"{MARKER} {LATIN}"},
-    "photos": [{"base64": LATIN}, {"url": f"https://example.org/{LATIN}.jpg"}],
+    "photos": [{"url": f"https://example.org/{LATIN}.jpg"}],
     "seller_id": LATIN,
 }
 BAD_BODIES = [
@@ -30,6 +30,7 @@ BAD_BODIES = [
     f'{{"title": "{MARKER}", "{LATIN}": 1}}',
     f'{{"title": "{MARKER}", "params": {{"{MARKER}": 5}}}}',
     f'{{"title": "{MARKER}", "tone": "{LATIN}", "photos": ["{MARKER}"]}}',
+    f'{{"title": "{MARKER}", "photos": [{{"base64": "{LATIN}"}}]}}',
     f'["{MARKER}"]',
     f'{{"title": "{MARKER * 40}"}}',
     MARKER.encode() + b"\xff",

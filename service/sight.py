@@ -1,0 +1,103 @@
+"""A request's photos, inline or by address: decoded, looked at; what reached the prompt, what not."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Protocol
+
+from service.errors import Draining, InvalidRequest
+from service.fetching import CannotFetch, Fetcher
+from service.photos import BadPhoto, Decoder, Pixels, from_base64
+from service.shapes.describe import Photo
+
+BAD_PHOTOS: Final = "photos cannot be used, see errors"
+UNSEEN: Final = "captions_unavailable"
+UNSURE: Final = "nothing_recognised"
+
+
+class Look(Protocol):
+    """What the eyes see on one photo; `text` is None where nothing is sure enough."""
+
+    @property
+    def text(self) -> str | None:
+        """The photo in words."""
+        ...
+
+    @property
+    def labels(self) -> Sequence[Any]:
+        """The labels that are sure, each with `name` and `score`."""
+        ...
+
+
+class Eyes(Protocol):
+    """What looks at photos (service/captions.py)."""
+
+    async def look(self, photos: Sequence[Pixels]) -> Sequence[Look]:
+        """Return what is on each photo, in their order."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Seen:
+    """What came of the photos; indexes are those of the request."""
+
+    looks: Mapping[int, Look]
+    skipped: Mapping[int, str]  # and the code of the reason
+
+
+NOTHING: Final = Seen(looks={}, skipped={})
+
+
+class Sight:
+    """Photos in, what is on them out; without `eyes` they are checked all the same."""
+
+    def __init__(self, decoder: Decoder, fetcher: Fetcher, eyes: Eyes | None = None) -> None:
+        self._decoder = decoder
+        self._fetcher = fetcher
+        self._eyes = eyes
+
+    async def look(self, photos: Sequence[Photo]) -> Seen:
+        """Look at all photos side by side.
+
+        Raises:
+            InvalidRequest: photos whose bytes are no usable picture, each with its index.
+            Draining: the service is shutting down.
+
+        """
+        found = await asyncio.gather(*map(self._pixels, photos))
+        if bad := {index: one for index, one in enumerate(found) if isinstance(one, BadPhoto)}:
+            if any(error.code == "closed" for error in bad.values()):
+                raise Draining
+            raise InvalidRequest(BAD_PHOTOS, errors=[_fault(photos[at], at, bad[at]) for at in bad])
+        skipped = {index: one.code for index, one in enumerate(found) if isinstance(one, CannotFetch)}
+        pixels = {index: one for index, one in enumerate(found) if isinstance(one, Pixels)}
+        if self._eyes is None:
+            return Seen(looks={}, skipped=skipped | dict.fromkeys(pixels, UNSEEN))
+        looks = dict(zip(pixels, await self._eyes.look([*pixels.values()]), strict=True)) if pixels else {}
+        unsure = {index: UNSURE for index, look in looks.items() if look.text is None}
+        return Seen(
+            looks={at: look for at, look in looks.items() if at not in unsure}, skipped=skipped | unsure
+        )
+
+    async def close(self) -> None:
+        """End running work with clear errors."""
+        await self._fetcher.close()
+        await self._decoder.close()
+
+    async def _pixels(self, photo: Photo) -> Pixels | BadPhoto | CannotFetch:
+        try:
+            if photo.url is not None:
+                data = await self._fetcher.fetch(photo.url)
+            else:
+                assert photo.base64 is not None, "the shape sees to it"
+                data = await asyncio.to_thread(from_base64, photo.base64, limits=self._decoder.limits)
+            return await self._decoder.decode(data)
+        except (BadPhoto, CannotFetch) as error:
+            return error
+
+
+def _fault(photo: Photo, index: int, error: BadPhoto) -> dict[str, Any]:
+    place = "base64" if photo.url is None else "url"
+    return {"loc": ["body", "photos", index, place], "msg": error.detail, "code": error.code}
