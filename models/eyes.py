@@ -31,8 +31,9 @@ class Item(Section):
     """One label of a bank; its name is its key.
 
     `phrases` are what the model compares a photo with. `caption` is how a caption says it (default: the
-    name), `head` the noun that adjectives agree with where it is not the caption's first word. `also` are a
-    seller's words for the same, `near` the labels so close that neither contradicts the other.
+    name), `head` the noun that adjectives agree with, or another one of its gender, where the caption's
+    first word will not do. `also` are a seller's words for the same, `near` the labels so close that
+    neither contradicts the other.
     """
 
     phrases: _Texts = Field(min_length=1)
