@@ -55,6 +55,7 @@ class EyesWorker:
         self._texts = texts
         self._setup = setup
         self._process: Process | None = None
+        self._started: list[Process] = []
         self._faults, self._retry_at, self._closed = 0, 0.0, False
 
     @property
@@ -104,9 +105,10 @@ class EyesWorker:
     async def close(self) -> None:
         """End the process; none is started any more."""
         self._closed = True
-        if self._process:
-            workers.kill(self._process)
-            await self._process.wait()
+        for process in self._started:
+            workers.kill(process)
+        for process in self._started:
+            await process.wait()
 
     async def _loaded(self) -> Process:
         card, setup = self._card, self._setup
@@ -115,6 +117,7 @@ class EyesWorker:
         process = await workers.start(
             f"from {module} import {name}; {name}()", environment=_environment(setup)
         )
+        self._started = [one for one in self._started if one.returncode is None] + [process]
         loaded = False
         try:
             async with asyncio.timeout(setup.start_timeout_s):
