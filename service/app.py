@@ -12,11 +12,13 @@ from fastapi import FastAPI, Request, Response
 from fastapi.openapi.utils import get_openapi
 from starlette.exceptions import HTTPException
 
+from models.eyes import load_caption_card
 from service.answers import Answers
 from service.api import PROBLEM, add_tasks, schemas
 from service.call import Version
 from service.errors import ServiceError
 from service.events import ClientClosed, as_service_error
+from service.eyes import Eyes, Setup
 from service.fetching import Fetcher
 from service.middleware import Edge
 from service.operations import add_operations
@@ -40,7 +42,8 @@ def create_app(
 
     Without a store of `answers` they are kept in memory.
     """
-    sight = _sight(settings)
+    eyes = _eyes(settings)
+    sight = Sight(*_decoding(settings), eyes)
     runner = Runner(
         versions,
         default=default,
@@ -52,20 +55,22 @@ def create_app(
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        loading = asyncio.create_task(eyes.start()) if eyes else None  # seconds; nobody waits for it
         probes = [asyncio.create_task(_watch(runner, v, settings)) for v in versions.values()]
         try:
             yield
         finally:
-            for probe in probes:
-                probe.cancel()
-            await asyncio.gather(*probes, return_exceptions=True)
+            ending = [*probes, loading] if loading else probes
+            for task in ending:
+                task.cancel()
+            await asyncio.gather(*ending, return_exceptions=True)
             for version in versions.values():
                 await version.engine.close()
             await sight.close()
             runner.answers.close()
 
     app = FastAPI(title="Listing language models", version="1", lifespan=lifespan, redoc_url=None)
-    app.state.runner, app.state.settings = runner, settings
+    app.state.runner, app.state.settings, app.state.eyes = runner, settings, eyes
     app.add_middleware(Edge, metrics=metrics, max_body_bytes=settings.max_body_bytes)
     for kind in (ServiceError, HTTPException, ClientClosed, Exception):
         app.add_exception_handler(kind, _answer_error)
@@ -75,7 +80,22 @@ def create_app(
     return app
 
 
-def _sight(settings: Settings) -> Sight:
+def _eyes(settings: Settings) -> Eyes | None:
+    """Return the captioning model, not loaded yet. Raises CardError."""
+    if not settings.eyes:
+        return None
+    return Eyes(
+        load_caption_card(settings.eyes),
+        Setup(
+            cache=settings.cache,
+            num_threads=settings.eyes_threads,
+            device=settings.eyes_device,
+            timeout_s=settings.eyes_timeout_s,
+        ),
+    )
+
+
+def _decoding(settings: Settings) -> tuple[Decoder, Fetcher]:
     decoder = Decoder(
         Limits(max_bytes=settings.photo_max_bytes),
         num_workers=settings.photo_workers,
@@ -84,7 +104,7 @@ def _sight(settings: Settings) -> Sight:
     fetcher = Fetcher(
         settings.photo_hosts, max_bytes=settings.photo_max_bytes, timeout_s=settings.photo_timeout_s
     )
-    return Sight(decoder, fetcher)
+    return decoder, fetcher
 
 
 async def _watch(runner: Runner, version: Version, settings: Settings) -> None:

@@ -16,7 +16,7 @@ from service.call import Call
 from service.engine.base import Delta, Sampling
 from service.errors import EngineError
 from service.remembered import identity, is_worth_keeping, key_of, pack, unpack
-from service.sight import Seen
+from service.sight import Shown
 from service.spreading import side_by_side
 from service.tasks.base import Answer, Piece, Prompt, Token
 
@@ -40,9 +40,9 @@ class Asking:
         return self.call.version.card
 
     @property
-    def seen(self) -> Seen:
+    def shown(self) -> Shown:
         """What came of the request's photos."""
-        return self.call.seen
+        return self.call.shown
 
     def identity(self, section: str) -> str:
         """Return the hash of all that decides an answer but the fields."""

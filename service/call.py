@@ -9,7 +9,7 @@ from models.card import Card
 from service.admission import Gate
 from service.engine.base import Engine
 from service.shapes.base import TaskRequest, TaskResponse
-from service.sight import NOTHING, Seen
+from service.sight import NOTHING, Shown
 from service.tasks.base import Task
 
 AnyTask: TypeAlias = Task[Any, Any]
@@ -66,4 +66,4 @@ class Call:
     attempts: int = 0  # that were of no use
     removed: list[str] = field(default_factory=list)  # reasons only
     finish: str | None = None
-    seen: Seen = NOTHING  # on the request's photos
+    shown: Shown = NOTHING  # on the request's photos

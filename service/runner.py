@@ -17,7 +17,7 @@ from service.asking import Asking
 from service.call import AnyTask, Call, Done, Sentence, Version
 from service.errors import DeadlineExceeded, Draining, ServiceError, UnknownModelVersion
 from service.shapes.base import TaskRequest, TaskResponse, Usage
-from service.sight import Sight
+from service.sight import NOTHING, Sight
 from service.telemetry import Metrics
 
 log = structlog.get_logger(__name__)
@@ -109,11 +109,11 @@ class Runner:
 
     async def _look(self, call: Call) -> None:
         """Look at the request's photos, on its place: a flood of photos is admitted like any other."""
-        photos = call.task.photos(call.request) if call.task.photos else ()
-        if photos and self.sight:
+        if call.task.look and self.sight:
             started = time.perf_counter()
-            call.seen = await self.sight.look(photos)
-            call.photos_s = time.perf_counter() - started
+            call.shown = await call.task.look(call.request, self.sight)
+            if call.shown is not NOTHING:
+                call.photos_s = time.perf_counter() - started
 
     @contextmanager
     def counted(self, call: Call) -> Iterator[None]:

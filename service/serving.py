@@ -13,6 +13,7 @@ import structlog
 import uvicorn
 from fastapi import FastAPI
 
+from models.eyes import load_caption_card
 from service.answers import Answers
 from service.app import create_app
 from service.deployment import Deployment, load_deployment
@@ -67,6 +68,8 @@ async def serve(settings: Settings) -> None:
     """Bring the engines up, serve until a signal, take everything down."""
     metrics = Metrics()
     deployment = load_deployment(settings.deployment)
+    if settings.eyes:
+        load_caption_card(settings.eyes)  # a wrong name is told now, not when the engines are up
     address = bind(settings.host, settings.port)
     loop = asyncio.get_running_loop()
     starting = asyncio.ensure_future(start(deployment, settings=settings, metrics=metrics))

@@ -46,6 +46,11 @@ class Settings(BaseSettings):
         default=2, ge=1, description="processes that decode; 30 MB each, more while busy"
     )
 
+    eyes: str = Field(default="", description="card of the captioning model (models/cards/eyes); empty: none")
+    eyes_device: str = "cpu"
+    eyes_threads: int = Field(default=2, ge=1)
+    eyes_timeout_s: float = Field(default=10.0, gt=0, description="of looking at a request's photos")
+
     canary_interval_s: float = Field(default=10.0, gt=0, description="between one-token probes")
     ready_max_age_s: float = Field(default=45.0, gt=0, description="/readyz: how old the last answer may be")
     start_timeout_s: float = Field(default=900.0, gt=0, description="for all engines to come up")

@@ -4,50 +4,53 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
+from service.captions import Look
 from service.errors import Draining, InvalidRequest
+from service.eyes import UNAVAILABLE
 from service.fetching import CannotFetch, Fetcher
 from service.photos import BadPhoto, Decoder, Pixels, from_base64
 from service.shapes.describe import Photo
+from service.sightings import Contradiction, Seen
 
 BAD_PHOTOS: Final = "photos cannot be used, see errors"
-UNSEEN: Final = "captions_unavailable"
 UNSURE: Final = "nothing_recognised"
 
 
-class Look(Protocol):
-    """What the eyes see on one photo; `text` is None where nothing is sure enough."""
-
-    @property
-    def text(self) -> str | None:
-        """The photo in words."""
-        ...
-
-    @property
-    def labels(self) -> Sequence[Any]:
-        """The labels that are sure, each with `name` and `score`."""
-        ...
-
-
 class Eyes(Protocol):
-    """What looks at photos (service/captions.py)."""
+    """What looks at photos (service/eyes.py)."""
 
     async def look(self, photos: Sequence[Pixels]) -> Sequence[Look]:
-        """Return what is on each photo, in their order."""
+        """Return what is on each photo, in their order; never raises."""
+        ...
+
+    def merged(
+        self, looks: Sequence[Look], *, title: str, category: str | None, params: Mapping[str, str]
+    ) -> Seen:
+        """Return one caption for all of a listing's photos."""
+        ...
+
+    async def close(self) -> None:
+        """End what runs."""
         ...
 
 
 @dataclass(frozen=True, kw_only=True)
-class Seen:
-    """What came of the photos; indexes are those of the request."""
+class Shown:
+    """What came of a request's photos; indexes are those of the request.
 
-    looks: Mapping[int, Look]
-    skipped: Mapping[int, str]  # and the code of the reason
+    `caption` is what all of them show together and the seller does not deny.
+    """
+
+    caption: str | None = None
+    contradictions: Sequence[Contradiction] = ()
+    looks: Mapping[int, Look] = field(default_factory=dict)
+    skipped: Mapping[int, str] = field(default_factory=dict)  # and the code of the reason
 
 
-NOTHING: Final = Seen(looks={}, skipped={})
+NOTHING: Final = Shown()
 
 
 class Sight:
@@ -58,8 +61,10 @@ class Sight:
         self._fetcher = fetcher
         self._eyes = eyes
 
-    async def look(self, photos: Sequence[Photo]) -> Seen:
-        """Look at all photos side by side.
+    async def look(
+        self, photos: Sequence[Photo], *, title: str, category: str | None, params: Mapping[str, str]
+    ) -> Shown:
+        """Look at all photos of a listing side by side.
 
         Raises:
             InvalidRequest: photos whose bytes are no usable picture, each with its index.
@@ -73,18 +78,24 @@ class Sight:
             raise InvalidRequest(BAD_PHOTOS, errors=[_fault(photos[at], at, bad[at]) for at in bad])
         skipped = {index: one.code for index, one in enumerate(found) if isinstance(one, CannotFetch)}
         pixels = {index: one for index, one in enumerate(found) if isinstance(one, Pixels)}
-        if self._eyes is None:
-            return Seen(looks={}, skipped=skipped | dict.fromkeys(pixels, UNSEEN))
-        looks = dict(zip(pixels, await self._eyes.look([*pixels.values()]), strict=True)) if pixels else {}
-        unsure = {index: UNSURE for index, look in looks.items() if look.text is None}
-        return Seen(
-            looks={at: look for at, look in looks.items() if at not in unsure}, skipped=skipped | unsure
+        if self._eyes is None or not pixels:
+            return Shown(skipped=skipped | dict.fromkeys(pixels, UNAVAILABLE))
+        looks = dict(zip(pixels, await self._eyes.look([*pixels.values()]), strict=True))
+        skipped |= {at: look.reason or UNSURE for at, look in looks.items() if look.text is None}
+        seen = self._eyes.merged([*looks.values()], title=title, category=category, params=params)
+        return Shown(
+            caption=seen.text,
+            contradictions=seen.contradictions,
+            looks={at: look for at, look in looks.items() if at not in skipped},
+            skipped=skipped,
         )
 
     async def close(self) -> None:
         """End running work with clear errors."""
         await self._fetcher.close()
         await self._decoder.close()
+        if self._eyes:
+            await self._eyes.close()
 
     async def _pixels(self, photo: Photo) -> Pixels | BadPhoto | CannotFetch:
         try:

@@ -16,11 +16,11 @@ from models.eyes import Bank, BankName
 from service.captions import Captions, Label, Look
 from service.letters import fold, skeleton, stem
 
-__all__ = ["Contradiction", "Seen", "merged"]
+__all__ = ["INTRO", "Contradiction", "Seen", "merged"]
 
 TITLE, CATEGORY = "title", "category"
 _WORD = re.compile(r"[^\W\d_]+")
-_INTRO = "на фото: "
+INTRO = "на фото: "
 _MAJORITY = 0.5  # of a bank's votes; photos that disagree say nothing together
 
 
@@ -75,7 +75,7 @@ def merged(
     if len(looks) > 1:
         kept.pop("view", None)  # several photos have several views
     text = captions.text(_names(kept, votes.get("kind"), captions, place))
-    return Seen(_INTRO + text if text else None, tuple(kept.values()), tuple(contradictions))
+    return Seen(INTRO + text if text else None, tuple(kept.values()), tuple(contradictions))
 
 
 def _elected(looks: Sequence[Look]) -> Iterator[Label]:

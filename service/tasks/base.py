@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -10,8 +10,7 @@ from models.card import Card
 from service.answers import Answers
 from service.errors import EngineError
 from service.shapes.base import TaskRequest, TaskResponse
-from service.shapes.describe import Photo
-from service.sight import Seen
+from service.sight import Shown, Sight
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,7 +72,7 @@ class Model(Protocol):
         ...
 
     @property
-    def seen(self) -> Seen:
+    def shown(self) -> Shown:
         """What came of the request's photos."""
         ...
 
@@ -126,8 +125,8 @@ class Task(Generic[Req, Res]):
     mapping with the response's own fields. `prompts` are the questions that a request may lead to: asked
     for the example at start, so that a template that does not fit is found before a user finds it.
     `example` is shown in the documentation and answered once by every version before it serves, so that no
-    user meets a cold engine. With `item` there is a batch endpoint too, of such items. `photos` of a
-    request are looked at before the model is asked.
+    user meets a cold engine. With `item` there is a batch endpoint too, of such items. `look`
+    looks at a request's photos before the model is asked.
     """
 
     name: str
@@ -140,4 +139,4 @@ class Task(Generic[Req, Res]):
     example: Req
     streams: bool = False
     item: type[Req] | None = None
-    photos: Callable[[Req], Sequence[Photo]] | None = None
+    look: Callable[[Req, Sight], Awaitable[Shown]] | None = None

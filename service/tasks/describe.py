@@ -8,13 +8,15 @@ from typing import Any
 
 from service.labels import told_params
 from service.shapes.describe import DescribeRequest, DescribeResponse
-from service.sight import NOTHING, Seen
+from service.sight import NOTHING, Shown, Sight
+from service.sightings import INTRO
 from service.tasks.base import Model, Prompt, Task
 from service.tasks.description import DescriptionReader
-from service.tasks.listing import Listing
+from service.tasks.listing import ON_PHOTO, Listing
 from service.tasks.orders import heard
 from service.tasks.reading import read
 
+CONTRADICTS = "photo_contradicts_seller"
 CHARS_PER_TOKEN_MIN = 2.0  # of the worst tokenizer met on Russian listings (Mistral v0.1: 2.1)
 
 
@@ -42,17 +44,17 @@ def prompts(request: DescribeRequest) -> tuple[Prompt, ...]:
     return (_prompt(heard(request), NOTHING),)
 
 
-def _prompt(request: DescribeRequest, seen: Seen) -> Prompt:
+def _prompt(request: DescribeRequest, shown: Shown) -> Prompt:
     """Ask for no more tokens than `max_chars` can hold."""
     share = 0.5 if request.tone == "concise" else 1.0
     enough = int(share * request.max_chars / CHARS_PER_TOKEN_MIN) + 16
-    return Prompt(section="describe", fields=fields(request, _captions(seen)), max_tokens=enough)
+    return Prompt(section="describe", fields=fields(request, _captions(shown)), max_tokens=enough)
 
 
 class DescribeReader(DescriptionReader):
     """The description's reader with the fields of the response."""
 
-    def __init__(self, request: DescribeRequest, seen: Seen) -> None:
+    def __init__(self, request: DescribeRequest, shown: Shown) -> None:
         super().__init__(
             Listing(
                 title=request.title,
@@ -60,12 +62,12 @@ class DescribeReader(DescriptionReader):
                 params=dict(request.params),
                 price=request.price,
                 price_text=roubles(request.price),
-                captions=_captions(seen),
+                captions=_captions(shown),
             ),
             max_chars=request.max_chars,
             complete=request.tone != "concise",
         )
-        self._seen = seen
+        self._shown = shown
 
     def result(self) -> dict[str, Any]:
         """Return the response's own fields."""
@@ -75,22 +77,40 @@ class DescribeReader(DescriptionReader):
                 "text": look.text,
                 "labels": [{"name": label.name, "score": round(label.score, 4)} for label in look.labels],
             }
-            for index, look in sorted(self._seen.looks.items())
+            for index, look in sorted(self._shown.looks.items())
         ]
-        skipped = [{"photo": index, "reason": why} for index, why in sorted(self._seen.skipped.items())]
-        return {**super().result(), "captions": captions, "skipped_photos": skipped}
+        skipped = [{"photo": index, "reason": why} for index, why in sorted(self._shown.skipped.items())]
+        told = super().result()
+        against = [{"text": text, "reason": CONTRADICTS} for text in _contradicting(self._shown)]
+        removed = [*told["removed_claims"], *against]
+        return {**told, "captions": captions, "skipped_photos": skipped, "removed_claims": removed}
 
 
-def _captions(seen: Seen) -> tuple[str, ...]:
-    return tuple(look.text for _, look in sorted(seen.looks.items()) if look.text)
+def _captions(shown: Shown) -> tuple[str, ...]:
+    return (shown.caption.removeprefix(INTRO),) if shown.caption else ()
+
+
+def _contradicting(shown: Shown) -> list[str]:
+    return [f"{ON_PHOTO}: {one.label.name}" for one in shown.contradictions]
+
+
+async def look(request: DescribeRequest, sight: Sight) -> Shown:
+    """Look at the listing's photos, if it has any."""
+    if not request.photos:
+        return NOTHING
+    return await sight.look(
+        request.photos, title=request.title, category=request.category, params=request.params
+    )
 
 
 async def answer(request: DescribeRequest, model: Model) -> AsyncGenerator[str | Mapping[str, Any], None]:
     """Yield the description's sentences, then the response's own fields."""
     request = heard(request)
-    seen = model.seen
-    prompt = _prompt(request, seen)
-    reading = read(model, prompt, reader_of=lambda: DescribeReader(request, seen))
+    shown = model.shown
+    prompt = _prompt(request, shown)
+    for _ in _contradicting(shown):
+        model.held_back(CONTRADICTS)
+    reading = read(model, prompt, reader_of=lambda: DescribeReader(request, shown))
     async with aclosing(reading) as items:
         async for item in items:
             yield item
@@ -111,5 +131,5 @@ DESCRIBE: Task[DescribeRequest, DescribeResponse] = Task(
         price=8500,
     ),
     streams=True,
-    photos=lambda request: request.photos,
+    look=look,
 )

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import pytest
 
+from service.captions import Label, Look
 from service.engine.fake import Script
 from service.fetching import Fetcher
 from service.photos import Decoder, Pixels
 from service.sight import Sight
+from service.sightings import INTRO, Contradiction, Seen
 from tests.conftest import Start
 from tests.service.live_service import LiveService
 from tests.service.photo_bombs import plain, saved
@@ -26,28 +27,23 @@ def inline(data: bytes) -> dict[str, str]:
     return {"base64": base64.b64encode(data).decode()}
 
 
-@dataclass(frozen=True)
-class Label:
-    name: str
-    score: float
-
-
-@dataclass(frozen=True)
-class Look:
-    text: str | None
-    labels: Sequence[Label] = ()
-
-
 class Scripted:
     """Eyes that see what they are told to, and remember what they were shown."""
 
-    def __init__(self, *looks: Look) -> None:
+    def __init__(self, *looks: Look, caption: str | None = None, denied: Contradiction | None = None) -> None:
         self.looks = looks
+        self.seen = Seen(f"{INTRO}{caption}" if caption else None, contradictions=(denied,) if denied else ())
         self.shown: list[Pixels] = []
 
     async def look(self, photos: Sequence[Pixels]) -> Sequence[Look]:
         self.shown += photos
         return self.looks[: len(photos)]
+
+    def merged(self, looks: Sequence[Look], **_: Any) -> Seen:
+        return self.seen
+
+    async def close(self) -> None:
+        pass
 
 
 def give(service: LiveService, eyes: Scripted, fetcher: Fetcher | None = None) -> None:
@@ -88,7 +84,8 @@ async def test_without_photos_there_is_no_time_spent_on_them(service: LiveServic
 
 async def test_what_is_seen_reaches_the_prompt_the_answer_and_what_may_be_said(start: Start) -> None:
     service = await start(Script(text="В продаже толстовка. На фото синяя толстовка с капюшоном."))
-    eyes = Scripted(Look("синяя толстовка с капюшоном", [Label("толстовка", 0.91234)]), Look(None))
+    hoodie = Look(labels=(Label("kind", "толстовка", 0.91234),), text="синяя толстовка")
+    eyes = Scripted(hoodie, Look(), caption="синяя толстовка с капюшоном")
     give(service, eyes)
     listing: dict[str, Any] = {"title": "Толстовка", "params": {}, "price": None, "category": None}
     body = (await service.describe(photos=[inline(RED), inline(RED)], **listing)).json
@@ -96,7 +93,7 @@ async def test_what_is_seen_reaches_the_prompt_the_answer_and_what_may_be_said(s
     assert body["captions"] == [
         {
             "photo": 0,
-            "text": "синяя толстовка с капюшоном",
+            "text": "синяя толстовка",
             "labels": [{"name": "толстовка", "score": 0.9123}],
         }
     ]
@@ -110,14 +107,30 @@ async def test_what_is_seen_reaches_the_prompt_the_answer_and_what_may_be_said(s
 
 async def test_a_caption_that_the_model_left_out_is_told_at_the_end(start: Start) -> None:
     service = await start(Script(text="В продаже велосипед Forward Apache. На вопросы отвечу."))
-    give(service, Scripted(Look("красный горный велосипед")))
+    give(service, Scripted(Look(text="велосипед"), caption="красный горный велосипед"))
     told = (await service.describe(photos=[inline(RED)], params={})).json["description"]
     assert "На фото — красный горный велосипед." in told
 
 
+async def test_what_the_seller_denies_is_reported_and_not_told(service: LiveService) -> None:
+    denied = Contradiction(Label("colour", "синий", 0.9), "Цвет", "Красный")
+    give(service, Scripted(Look(text="синий велосипед"), caption="велосипед", denied=denied))
+    told = (await service.describe(photos=[inline(RED)])).json
+    assert {"text": "На фото: синий", "reason": "photo_contradicts_seller"} in told["removed_claims"]
+    assert "син" not in service.engine.prompts[-1][-1]["content"]
+
+
+@pytest.mark.parametrize("reason", ["captions_failed", "captions_timeout"])
+async def test_eyes_that_fail_cost_the_caption_only(service: LiveService, reason: str) -> None:
+    give(service, Scripted(Look(reason=reason)))
+    told = (await service.describe(photos=[inline(RED)])).json
+    assert told["skipped_photos"] == [{"photo": 0, "reason": reason}]
+    assert (told["finish"], told["captions"]) == ("stop", [])
+
+
 async def test_a_photo_is_fetched_from_an_allowed_host_and_looked_at(service: LiveService) -> None:
     async with Host().running() as host, fetching(host.port) as fetcher:
-        eyes = Scripted(Look("красный квадрат"))
+        eyes = Scripted(Look(text="красный квадрат"))
         give(service, eyes, fetcher)
         told = (await service.describe(photos=[{"url": f"http://img.example.ru:{host.port}/red"}])).json
     assert [one["text"] for one in told["captions"]] == ["красный квадрат"]

@@ -15,7 +15,7 @@ from models.card import load_card
 from models.prompts import Message, render
 from service.sentences import is_complete
 from service.shapes.describe import DescribeRequest
-from service.sight import NOTHING, Seen
+from service.sight import NOTHING, Shown
 from service.tasks.describe import DESCRIBE, DescribeReader, roubles
 from service.tasks.describe import fields as fields_of
 
@@ -48,12 +48,12 @@ def read(
     finish: str = "stop",
     pieces: int = 1,
     complete: bool = False,
-    seen: Seen = NOTHING,
+    shown: Shown = NOTHING,
     **fields: Any,
 ) -> tuple[list[str], dict[str, Any]]:
     """Return the sentences shown and the result for a model's text, fed in pieces of so many characters."""
     asked = request(**fields)
-    reader = DescribeReader(asked, seen)
+    reader = DescribeReader(asked, shown)
     reader.complete &= complete
     shown: list[str] = []
     for at in range(0, len(text), pieces):
