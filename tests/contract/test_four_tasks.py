@@ -16,6 +16,7 @@ import aiohttp
 import pytest
 
 from tests.bench.gold import FOLDER, gold
+from tests.bench.stage import default_card
 from tests.contract.conftest import ROOT, RealService
 from tests.service.service_process import deployment_text
 
@@ -107,7 +108,7 @@ async def test_bulk_on_the_real_engine_is_repeatable(vllm_url: str, tmp_path: Pa
         {"item_id": n, "seller_id": "s", "category": "Разное", "title": t} for n, t in enumerate(titles(12))
     ]
     source.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
-    deployment.write_text(deployment_text(vllm_url), encoding="utf-8")
+    deployment.write_text(deployment_text(vllm_url, card=default_card()), encoding="utf-8")
     outputs = []
     for name in ("one", "two"):
         out = tmp_path / f"{name}.jsonl"
