@@ -30,9 +30,10 @@ _Texts = Annotated[tuple[Text, ...], Field(strict=False)]
 class Item(Section):
     """One label of a bank; its name is its key.
 
-    `phrases` are what the model compares a photo with. `caption` is how a caption says it (default: the name),
-    `head` the noun that adjectives agree with where it is not the caption's first word. `also` are a seller's
-    words for the same, `near` the labels so close that neither is wrong: such a pair is no contradiction.
+    `phrases` are what the model compares a photo with. `caption` is how a caption says it (default: the
+    name), `head` the noun that adjectives agree with, or another one of its gender, where the caption's
+    first word will not do. `also` are a seller's words for the same, `near` the labels so close that
+    neither contradicts the other.
     """
 
     phrases: _Texts = Field(min_length=1)
@@ -46,8 +47,8 @@ class Item(Section):
 class Bank(Section):
     """Labels of which a photo has at most one.
 
-    `form` is the place in a caption: noun «толстовка», adjective «синяя», after «в полоску», apart «вид сзади».
-    `params` are the names of the seller's parameters that say the same thing.
+    `form` is the place in a caption: noun «толстовка», adjective «синяя», after «в полоску», apart «вид
+    сзади». `params` are the names of the seller's parameters that say the same thing.
     """
 
     form: Literal["noun", "adjective", "after", "apart"]
@@ -134,7 +135,7 @@ class CaptionCard(Section):
         except StoreError as error:
             raise ValueError(str(error)) from error
         if isinstance(location, Packaged):
-            raise ValueError(f"{value} is a single file; open_clip reads a folder (file:// or hf://)")
+            raise ValueError(f"{value} is a single file; open_clip reads a folder (file:// or hf://)")  # noqa: TRY004
         return value
 
     @field_validator("weights_sha256")

@@ -79,3 +79,19 @@ def inflected(lemma: str, *, case: Literal["nomn", "accs"], plural: bool = False
             if found := reading.inflect({case, number}):
                 return str(found.word)
     return lemma
+
+
+@lru_cache(maxsize=2**12)
+def agreed(adjective: str, noun: str) -> str:
+    """Return an adjective in the nominative, in the gender and number of a noun: «синий», «куртка» → «синяя».
+
+    A noun that no dictionary knows counts as what its ending looks like; what is no adjective stays as it is.
+    """
+    nouns = [one.tag for one in _analyzer().parse(noun) if one.tag.POS == "NOUN" and one.tag.case == "nomn"]
+    plural = bool(nouns) and nouns[0].number == "plur"
+    form = {"nomn", "plur"} if plural else {"nomn", "sing", nouns[0].gender or "masc"} if nouns else {"nomn"}
+    for reading in _analyzer().parse(adjective):
+        same = reading.tag.POS == "ADJF" and fold(reading.normal_form) == fold(adjective)
+        if same and (found := reading.inflect(form)):
+            return str(found.word)
+    return adjective

@@ -11,24 +11,20 @@ import base64
 import binascii
 import hashlib
 import json
-import os
 import re
-import sys
-from asyncio.subprocess import PIPE, Process
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass
-from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
+from service import workers
 from service.pixels import BadPhoto, Limits, Shrink, shrunk
+from service.workers import Process
 
 __all__ = ["BadPhoto", "Decoder", "Limits", "Pixels", "from_base64"]
 
 _DATA_URL = re.compile(r"data:image/[\w.+-]+;base64,", re.IGNORECASE | re.ASCII)
 _LARGE = 32 * 2**20  # bytes of memory; photos whose decoding takes more are decoded one at a time
-_ENVIRONMENT = ("LD_LIBRARY_PATH", "PYTHONHOME", "PYTHONPATH")  # all that a worker gets: no secrets
 _SERVE = "from service.pixels import serve; serve()"
-_ROOT = Path(__file__).parents[1]
 
 Rows: TypeAlias = tuple[int, int, bytes]  # width, height, RGB
 
@@ -100,7 +96,7 @@ class Decoder:
         self._closed = True
         self._idle.clear()
         for process in self._started:
-            _kill(process)
+            workers.kill(process)
         for process in self._started:
             await process.wait()
 
@@ -118,7 +114,7 @@ class Decoder:
             if answered and not self._closed:
                 self._idle.append(worker)
             else:
-                _kill(worker)
+                workers.kill(worker)
         if isinstance(reply, BadPhoto):
             raise reply
         return reply
@@ -126,11 +122,11 @@ class Decoder:
     async def _exchange(self, worker: Process, data: bytes) -> Rows | BadPhoto:
         """Have the header checked, wait for memory if much is needed, take the pixels."""
         async with asyncio.timeout(self._timeout_s):
-            reply = await _ask(worker, len(data).to_bytes(4, "big"), data)
+            reply = await workers.ask(worker, len(data).to_bytes(4, "big"), data)
         if "memory" in reply:
             async with self._large if reply["memory"] > _LARGE else nullcontext():
                 async with asyncio.timeout(self._timeout_s):
-                    reply = await _ask(worker, b"\n")
+                    reply = await workers.ask(worker, b"\n")
                     if "width" in reply:
                         return await self._rows(worker, **reply)
         return BadPhoto(**reply)
@@ -144,40 +140,12 @@ class Decoder:
     async def _start(self) -> Process:
         if self._closed:
             raise _closed()
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-W", "ignore", "-c", _SERVE, json.dumps(asdict(self.limits)), self._shrink),
-            stdin=PIPE,
-            stdout=PIPE,
-            cwd=_ROOT,
-            env={name: os.environ[name] for name in _ENVIRONMENT if name in os.environ},
-            start_new_session=True,  # an interrupt from the terminal is for the parent
-        )
+        process = await workers.start(_SERVE, json.dumps(asdict(self.limits)), self._shrink)
         self._started = [one for one in self._started if one.returncode is None] + [process]
         if self._closed:
             await self.close()
             raise _closed()
         return process
-
-
-async def _ask(worker: Process, *parts: bytes) -> dict[str, Any]:
-    """Send; return the answer's line, or raise `EOFError` or `ConnectionError` for a worker at fault."""
-    assert worker.stdin is not None
-    assert worker.stdout is not None
-    worker.stdin.writelines(parts)
-    await worker.stdin.drain()
-    line = await worker.stdout.readline()
-    if not line.endswith(b"\n"):
-        raise EOFError
-    try:
-        reply: dict[str, Any] = json.loads(line)
-    except ValueError:
-        raise EOFError from None
-    return reply
-
-
-def _kill(process: Process) -> None:
-    if process.returncode is None:
-        process.kill()
 
 
 def _closed() -> BadPhoto:
