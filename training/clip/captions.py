@@ -40,7 +40,7 @@ def build(work: Work) -> dict[str, Any]:
     (work.folder / COLOURS).write_text(json.dumps(colours, ensure_ascii=False, indent=0), encoding="utf-8")
     work.progress("tokenizer", 1, 1)
     texts = Captioner(load_banks(clip.banks)).every_text()
-    random.Random(work.run.seed).shuffle(texts)
+    random.Random(work.run.seed).shuffle(texts)  # noqa: S311
     tokenizer = train_tokenizer(texts[: clip.text.captions], settings=clip.text)
     tokenizer.save_pretrained(work.folder / TOKENIZER)
     lengths = [len(ids) for ids in tokenizer(texts[:1_000]).input_ids]
@@ -49,7 +49,9 @@ def build(work: Work) -> dict[str, Any]:
         "tokens": len(tokenizer),
         "tokens a caption": round(sum(lengths) / len(lengths), 1),
         "with one colour": sum(colour is not None for colour in colours.values()),
-        "commonest colours": ", ".join(name for name, _ in Counter(filter(None, colours.values())).most_common(3)),
+        "commonest colours": ", ".join(
+            name for name, _ in Counter(filter(None, colours.values())).most_common(3)
+        ),
     }
 
 
@@ -73,8 +75,10 @@ def train_tokenizer(texts: Sequence[str], *, settings: TextTower) -> PreTrainedT
     bpe.train_from_iterator(texts, trainer)
     bpe.add_special_tokens([END])
     ids = {name: bpe.token_to_id(name) for name in (START, END)}
-    bpe.post_processor = processors.TemplateProcessing(single=f"{START} $A {END}", special_tokens=[*ids.items()])
-    return PreTrainedTokenizerFast(
+    bpe.post_processor = processors.TemplateProcessing(
+        single=f"{START} $A {END}", special_tokens=[*ids.items()]
+    )
+    return PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
         tokenizer_object=bpe,
         pad_token=PAD,
         bos_token=START,

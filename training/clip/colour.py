@@ -78,5 +78,6 @@ def _lab(rgb: Any) -> Any:
     share = (linear @ _TO_XYZ.T) / _WHITE
     root = np.where(share > 0.008856, np.cbrt(share), 7.787 * share + 16 / 116)
     return np.stack(
-        [LIGHT * (116 * root[:, 1] - 16), 500 * (root[:, 0] - root[:, 1]), 200 * (root[:, 1] - root[:, 2])], axis=1
+        [LIGHT * (116 * root[:, 1] - 16), 500 * (root[:, 0] - root[:, 1]), 200 * (root[:, 1] - root[:, 2])],
+        axis=1,
     )

@@ -15,7 +15,6 @@ import json
 import math
 import random
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, Final
 
 import torch
@@ -50,7 +49,9 @@ def build(work: Work) -> dict[str, Any]:
     for epoch in range(begun, clip.fitting.epochs):
         course.train(epoch)
         course.save(epoch + 1)
-    save_file({name: one.contiguous() for name, one in course.model.state_dict().items()}, work.folder / MODEL)
+    save_file(
+        {name: one.contiguous() for name, one in course.model.state_dict().items()}, work.folder / MODEL
+    )
     (work.folder / HISTORY).write_text(json.dumps(course.history, indent=1), encoding="utf-8")
     (work.folder / _STATE).unlink(missing_ok=True)
     last = course.history[-1]
@@ -103,7 +104,7 @@ class Course:
 
     def train(self, epoch: int) -> None:
         """Go through the photos once, by chance in their order."""
-        chance = random.Random(f"{self.seed}/{epoch}")
+        chance = random.Random(f"{self.seed}/{epoch}")  # noqa: S311
         torch.manual_seed(chance.randrange(2**31))
         order = chance.sample(self.learnt, len(self.learnt))
         batch, losses = self.clip.fitting.batch, []
@@ -127,7 +128,7 @@ class Course:
         scale = self.model.logit_scale.exp().clamp(max=HIGHEST_SCALE)
         loss = loss_of(seen.float(), read.float(), lesson, scale=scale, smoothing=self.clip.fitting.smoothing)
         self.optimizer.zero_grad()
-        loss.backward()
+        torch.autograd.backward(loss)
         nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
         self.optimizer.step()
         return loss.item()
@@ -162,7 +163,9 @@ class Course:
         right = 0
         for start in range(0, len(photos), MEASURED):
             some = photos[start : start + MEASURED]
-            seen = tower.embed(self.model.visual, self.features.whole(some), unlocked=self.clip.image.unlocked)
+            seen = tower.embed(
+                self.model.visual, self.features.whole(some), unlocked=self.clip.image.unlocked
+            )
             best = (functional.normalize(seen, dim=-1) @ matrix.T).argmax(1).tolist()
             right += sum(kinds[at] == self.lessons.kinds[photo] for at, photo in zip(best, some, strict=True))
         return right / len(photos) if photos else math.nan

@@ -79,7 +79,7 @@ def _views(
     for photo, picture in zip(photos, pictures, strict=True):
         yield picture
         for number in range(1, count_views(photo, settings)):
-            chance = random.Random(f"{seed}/{photo.name}/{number}")
+            chance = random.Random(f"{seed}/{photo.name}/{number}")  # noqa: S311
             yield crop(picture, smallest=settings.smallest_crop, chance=chance)
 
 
@@ -91,7 +91,10 @@ def crop(picture: Image.Image, *, smallest: float, chance: random.Random) -> Ima
     height = min(1.0, share / width)
     left, top = chance.uniform(0, 1 - width), chance.uniform(0, 1 - height)
     box = (left, top, left + width, top + height)
-    found = picture.crop(tuple(round(at * side) for at, side in zip(box, picture.size * 2, strict=True)))
+    across, down = picture.size
+    sides = (across, down, across, down)
+    west, north, east, south = (round(at * side) for at, side in zip(box, sides, strict=True))
+    found = picture.crop((west, north, east, south))
     for enhance in (ImageEnhance.Brightness, ImageEnhance.Contrast):
         found = enhance(found).enhance(chance.uniform(1 - LIGHT, 1 + LIGHT))
     return found

@@ -34,9 +34,7 @@ class Lessons:
         self._captioner = Captioner(banks)
         self.kinds = [photo.kind for photo in photos]
         self.colours = [colours[photo.name] for photo in photos]
-        taught = [
-            at for at, photo in enumerate(photos) if photo.role == "taught" and photo.part == "train"
-        ]
+        taught = [at for at, photo in enumerate(photos) if photo.role == "taught" and photo.part == "train"]
         self.labels = {
             "kind": sorted({self.kinds[at] for at in taught}),
             "category": sorted({one for at in taught if (one := self._captioner.category(self.kinds[at]))}),

@@ -60,7 +60,8 @@ def _rows(path: Path) -> Iterator[dict[str, str]]:
     number = 0
     try:
         with gzip.open(path, "rt", encoding="utf-8") as lines:
-            for number, line in enumerate(lines, 1):
+            for line in lines:
+                number += 1
                 row = json.loads(line)
                 yield {key: str(row[key]) for key in ("file", "label")}
     except (OSError, EOFError, ValueError, KeyError, TypeError) as error:

@@ -17,9 +17,11 @@ from models.eyes import Banks
 from training.made.grammar import Noun, agree, inflect, noun
 
 _PLURALS: Final = frozenset(
-    """брюки штаны джинсы шорты бриджи кроссовки ботинки туфли кеды часы ролики коньки ножницы наушники""".split()
+    {"брюки", "штаны", "джинсы", "шорты", "бриджи", "кроссовки", "ботинки", "туфли", "кеды"}
+    | {"часы", "ролики", "коньки", "ножницы", "наушники"}
 )
-# {phrase}: nominative; {genitive}, {accusative}: that case; {adjective}: the colour, agreed; {colour}: its genitive.
+# {phrase}: nominative; {genitive}, {accusative}: that case; {adjective}: the colour agreed; {colour}: its
+# genitive; {name}: its name.
 KINDS: Final = ("{phrase}, фото продавца", "вот {phrase}", "фото {genitive}")
 KINDS_TOO: Final = ("продаю {accusative}", "снимок {genitive}", "объявление: {phrase}", "это {phrase}")
 COLOURED: Final = ("{adjective} {phrase}", "на фото {adjective} {phrase}", "фотография: {adjective} {phrase}")
@@ -40,9 +42,7 @@ class Caption:
     def is_true_of(self, *, kind: str, category: str | None, colour: str | None) -> bool:
         """Tell whether all that it says is so. A photo without a colour has none of those said."""
         return (
-            self.kind in (None, kind)
-            and self.category in (None, category)
-            and self.colour in (None, colour)
+            self.kind in (None, kind) and self.category in (None, category) and self.colour in (None, colour)
         )
 
 
@@ -52,7 +52,9 @@ class Captioner:
     def __init__(self, banks: Banks) -> None:
         self._kinds, self._colours = banks.banks["kind"], banks.banks["colour"]
         self._categories = banks.banks.get("category")
-        self._texts = {name: bank.texts() for name, bank in banks.banks.items()}
+        self._texts: dict[str, dict[str, tuple[str, ...]]] = {
+            name: bank.texts() for name, bank in banks.banks.items()
+        }
 
     def category(self, kind: str) -> str | None:
         """Return the category that the bank puts a kind into."""

@@ -1,0 +1,85 @@
+"""How sure is sure enough: temperature and thresholds of a bank, from photos that nothing was learnt from.
+
+Shapes: N photos whose label is known, M photos of things that were never taught, L labels.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Final
+
+import torch
+from torch import Tensor
+from torch.nn.functional import cross_entropy
+
+TEMPERATURES: Final = tuple(0.005 * 1.08**step for step in range(61))  # 0.005 to 0.5
+THRESHOLDS: Final = tuple(step / 200 for step in range(200))
+COSINES: Final = 25  # lower bounds of the best cosine that are tried
+DECIMALS: Final = 4  # of what a card says
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a card says of a bank (models/eyes.py)."""
+
+    temperature: float
+    threshold: float
+    cosine: float
+
+
+def calibrate(
+    known: Tensor, answers: Tensor, strange: Tensor, *, precision: float, abstained: float
+) -> Settings:
+    """Return settings that answer as often as the two shares allow, each with one standard error to spare.
+
+    `known` [N, L] and `strange` [M, L] are cosines, `answers` [N] the right columns. Where no threshold
+    does, the bank is to be silent: its threshold is 1.
+    """
+    temperature = round(best_temperature(known, answers), DECIMALS)
+    score, right, cosine = _best(known, answers, temperature)
+    strange_score, _, strange_cosine = _best(strange, torch.zeros(len(strange)), temperature)
+    found, most = Settings(temperature, 1.0, -1.0), 0
+    for lowest in _lower_bounds(cosine):
+        for threshold in THRESHOLDS:
+            spoken = (score >= threshold) & (cosine >= lowest)
+            count = int(spoken.sum())
+            if count <= most or not _surely(int(right[spoken].sum()), count, precision):
+                continue
+            silent = int(((strange_score < threshold) | (strange_cosine < lowest)).sum())
+            if len(strange) and not _surely(silent, len(strange), abstained):
+                continue
+            found, most = Settings(temperature, threshold, lowest), count
+    return found
+
+
+def best_temperature(cosines: Tensor, answers: Tensor) -> float:
+    """Return the temperature at which the scores say most about the answers (least cross entropy)."""
+    losses = {one: float(cross_entropy(cosines / one, answers)) for one in TEMPERATURES}
+    return min(losses, key=lambda one: losses[one])
+
+
+def speaks(cosines: Tensor, settings: Settings) -> Tensor:
+    """Tell of each photo [N] whether the bank says its best label."""
+    score = torch.softmax(cosines / settings.temperature, dim=1).amax(1)
+    return (score >= settings.threshold) & (cosines.amax(1) >= settings.cosine)
+
+
+def _best(cosines: Tensor, answers: Tensor, temperature: float) -> tuple[Tensor, Tensor, Tensor]:
+    best = cosines.argmax(1)
+    score = torch.softmax(cosines / temperature, dim=1).amax(1)
+    return score, best == answers, cosines.amax(1)
+
+
+def _lower_bounds(cosine: Tensor) -> list[float]:
+    """Return no bound, and bounds that cost up to half of the known photos."""
+    shares = torch.linspace(0, 0.5, COSINES)
+    return [-1.0, *sorted({round(float(one), DECIMALS) for one in torch.quantile(cosine, shares)})]
+
+
+def _surely(count: int, of: int, share: float) -> bool:
+    """Tell whether count of `of` is above a share by a standard error of (count + 1) / (of + 2)."""
+    if not of:
+        return False
+    estimate = (count + 1) / (of + 2)
+    return count / of - math.sqrt(estimate * (1 - estimate) / of) >= share
