@@ -12,6 +12,9 @@ ENGINE ?= $(shell nvidia-smi -L >/dev/null 2>&1 && echo gpu || echo cpu)
 LOCK := docker/locks/$(ENGINE).txt
 # The stamp carries the lock's checksum: an environment is renewed when its lock changes, and only then.
 STAMP := .venv/.$(ENGINE)-$(shell cksum < $(LOCK) | tr ' ' '-')
+# open_clip and its torchvision, where nothing but the process that describes photos finds them (models/vision.py).
+EYES_LOCK := docker/locks/eyes.txt
+EYES := .venv/.eyes-$(shell cksum < $(EYES_LOCK) | tr ' ' '-')
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --disable-pip-version-check --progress-bar off
 # One line that counts packages, then what went wrong, if anything did.
@@ -21,12 +24,12 @@ TORCH := torch==2.13.0
 
 .PHONY: serve setup test check bench locks clean
 
-setup: $(STAMP)
+setup: $(STAMP) $(EYES)
 
-serve: $(STAMP)
+serve: $(STAMP) $(EYES)
 	@exec $(BIN)/python -m service serve
 
-test: $(STAMP)
+test: $(STAMP) $(EYES)
 	$(BIN)/python -m pytest
 
 check: $(STAMP)
@@ -34,7 +37,7 @@ check: $(STAMP)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-bench: $(STAMP)
+bench: $(STAMP) $(EYES)
 	$(BIN)/python -m tests.bench
 
 # The CPU build of torch is looked for where pip looks anyway, then at PyTorch's own index. That index is named
@@ -49,6 +52,11 @@ $(STAMP): $(LOCK)
 	@$(PIP) --no-deps --requirement $(LOCK) $(SHOW)
 	@touch $@
 
+$(EYES): $(EYES_LOCK) | $(STAMP)
+	@rm -rf .venv/eyes .venv/.eyes-*
+	@$(PIP) -q --no-deps --target .venv/eyes --requirement $(EYES_LOCK)
+	@touch $@
+
 # Left out of the CPU lock: torch (above); torchvision, torchaudio, torchcodec, which exist as CUDA builds only and
 # break transformers beside a CPU torch; triton, a gigabyte of no use without a GPU.
 COMPILE := $(BIN)/python -m uv pip compile pyproject.toml --quiet --no-header --no-annotate \
@@ -61,6 +69,8 @@ locks:
 	$(COMPILE) --extra engine-gpu --extra training --extra dev --output-file docker/locks/gpu.txt
 	$(COMPILE) --extra engine-cpu --extra training --extra dev --output-file docker/locks/cpu.txt $(TORCH_INDEX) \
 	  $(foreach package,torch torchvision torchaudio torchcodec triton,--no-emit-package $(package))
+	$(COMPILE) --extra eyes --extra training --constraint docker/locks/cpu.txt --output-file .venv/eyes.all
+	grep -vxFf docker/locks/cpu.txt .venv/eyes.all | grep -vE '^(torch|triton|nvidia-.*|cuda-.*)==' > $(EYES_LOCK)
 
 clean:
 	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis

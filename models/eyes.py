@@ -97,13 +97,14 @@ class Banks(Section):
 class BankSettings(Section):
     """How sure is sure enough, from calibration on held-out photos.
 
-    A label's score is softmax(cosine / `temperature`) over its bank; below `threshold`, or where the best
-    cosine is below `cosine`, the bank abstains.
+    A label's score is softmax(cosine / `temperature`) over the bank's `labels` (those that the model was
+    taught; default: all); below `threshold`, or where the best cosine is below `cosine`, the bank abstains.
     """
 
     temperature: float = Field(gt=0, le=1)
     threshold: float = Field(ge=0, le=1)
     cosine: float = Field(default=-1.0, ge=-1, le=1)
+    labels: Annotated[tuple[Text, ...], Field(strict=False, min_length=2)] | None = None
 
 
 class CaptionCard(Section):
@@ -161,8 +162,11 @@ def load_caption_card(name_or_path: str | Path) -> CaptionCard:
     if card.name != path.stem:
         raise CardError(f"{path}: name: is {card.name!r}, but the file is called {path.stem!r}")
     banks = load_banks(card.banks)
-    if unknown := card.calibration.keys() - banks.banks.keys():
-        raise CardError(f"{path}: calibration.{min(unknown)}: there is no such bank in {card.banks}")
+    for name, settings in card.calibration.items():
+        if name not in banks.banks:
+            raise CardError(f"{path}: calibration.{name}: there is no such bank in {card.banks}")
+        if unknown := set(settings.labels or ()) - banks.banks[name].items.keys():
+            raise CardError(f"{path}: calibration.{name}.labels: {card.banks} has no {min(unknown)}")
     return card
 
 

@@ -13,7 +13,7 @@ from service.morphology import agreed
 
 __all__ = ["Captions", "Cosines", "Label", "Look"]
 
-Cosines: TypeAlias = "array[float]"  # of one photo to every label, bank after bank; float32
+Cosines: TypeAlias = "array[float]"  # of one photo to each of `Captions.texts`; float32
 
 _THING = "предмет"  # what is seen but not recognised
 
@@ -43,28 +43,31 @@ class Captions:
         self.banks: Mapping[BankName, Bank] = banks.banks
         self.elsewhere = banks.elsewhere
         self._calibration = calibration
+        self._offered: dict[BankName, tuple[str, ...]] = {
+            name: settings.labels or tuple(self.banks[name].items) for name, settings in calibration.items()
+        }
 
     @property
     def texts(self) -> list[tuple[str, ...]]:
-        """Return the texts of every label, in the order of the cosines."""
-        return [texts for bank in self.banks.values() for texts in bank.texts().values()]
+        """Return the texts of every label that the model may say, in the order of the cosines."""
+        return [self.banks[bank].texts()[name] for bank, names in self._offered.items() for name in names]
 
     def category_of(self, label: Label) -> str | None:
         """Return the category to which a label belongs; most banks' labels belong to none."""
         return label.name if label.bank == "category" else self.banks[label.bank].items[label.name].category
 
     def look(self, cosines: Cosines) -> Look:
-        """Read one photo's cosines to all labels; a bank not calibrated, or not sure, says nothing."""
+        """Read one photo's cosines to `texts`; a bank that is not sure, or not calibrated, says nothing."""
         labels = []
         start = 0
-        for bank_name, bank in self.banks.items():
-            own = cosines[start : start + len(bank.items)]
-            start += len(bank.items)
-            if settings := self._calibration.get(bank_name):
-                best = max(range(len(own)), key=own.__getitem__)
-                score = _softmax_of(best, own, temperature=settings.temperature)
-                if score >= settings.threshold and own[best] >= settings.cosine:
-                    labels.append(Label(bank_name, list(bank.items)[best], score))
+        for bank, names in self._offered.items():
+            own = cosines[start : start + len(names)]
+            start += len(names)
+            settings = self._calibration[bank]
+            best = max(range(len(own)), key=own.__getitem__)
+            score = _softmax_of(best, own, temperature=settings.temperature)
+            if score >= settings.threshold and own[best] >= settings.cosine:
+                labels.append(Label(bank, names[best], score))
         return Look(labels=tuple(labels), text=self.text({label.bank: label.name for label in labels}))
 
     def text(self, names: Mapping[BankName, str]) -> str | None:

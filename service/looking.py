@@ -1,13 +1,12 @@
 """What the eyes' worker does: photos in, their cosines to every label of the banks out.
 
-Runs as a process of its own (`serve`), which `service.eyes_worker` starts and kills: PyPI has no CPU build
-of torchvision, and the CUDA build beside a CPU torch breaks transformers, and with it vLLM, where found.
+Runs as a process of its own (`serve`), which `service.eyes_worker` starts and kills: what open_clip needs
+must not come near the engine's libraries (models/vision.py tells why).
 """
 
 from __future__ import annotations
 
 import hashlib
-import importlib
 import json
 import logging
 import os
@@ -25,20 +24,13 @@ from torch.nn.functional import normalize
 
 from models.errors import StoreError
 from models.folders import building
+from models.vision import import_open_clip
 
 # Shapes: B photos, D width of the embeddings, L labels, S texts.
 
-OWN = Path(sys.prefix) / "eyes"  # where `make` puts open_clip on a machine without a GPU
-_OPS = (  # of torchvision's library, which cannot load there; declared, never called
-    "nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
-    "qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
-)
 _MATRIX = "matrix.safetensors"
 _TEXTS_AT_ONCE = 256
 _TEXT_PARTS = ("text", "transformer", "token_embedding", "text_decoder")  # of open_clip's model classes
-
-_LIBRARY: Any = torch.library.Library  # has no types
-_declared: list[Any] = []  # the declaration lives as long as this
 
 
 class Job(TypedDict):
@@ -105,22 +97,6 @@ class Looker:
         texts_sd = torch.cat(parts)
         several = torch.split(texts_sd, [len(one) for one in texts])
         return normalize(torch.stack([one.mean(dim=0) for one in several]), dim=-1)
-
-
-def import_open_clip() -> Any:
-    """Import open_clip beside the torchvision at hand, or the one in `OWN` with its missing ops declared."""
-    try:
-        importlib.import_module("torchvision")
-    except (ImportError, RuntimeError, OSError):  # absent, or a CUDA build beside a CPU torch
-        for name in [name for name in sys.modules if name.split(".")[0] == "torchvision"]:
-            del sys.modules[name]
-        if OWN.is_dir() and str(OWN) not in sys.path:
-            sys.path.append(str(OWN))
-        library = _LIBRARY("torchvision", "FRAGMENT")
-        _declared.append(library)
-        for op in _OPS:
-            library.define(op)
-    return importlib.import_module("open_clip")
 
 
 def serve() -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 import tomllib
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,6 +18,7 @@ from tests.bench import material
 from tests.repo.test_house import ROOT, name_of, tracked
 
 LOCKS = sorted((ROOT / "docker" / "locks").glob("*.txt"))
+EYES = ROOT / "docker" / "locks" / "eyes.txt"  # comes beside the CPU lock, and holds what that one has not
 PINNED = re.compile(r"[a-z0-9][a-z0-9._-]*(?:\[[a-z0-9,_-]+\])?==[^\s=]+(?:\s*;.+)?")
 BINARY = {".png", ".jpg", ".webp", ".ico", ".gz", ".tar", ".safetensors"}
 # Homes and workspaces of whoever wrote the file; what every Linux has (/tmp, /proc) is no secret.
@@ -63,11 +66,28 @@ def test_every_line_of_a_lock_is_one_exact_version(lock: Path) -> None:
 
 
 def test_locks_hold_what_pyproject_asks_for() -> None:
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    asked = {re.split(r"[\[<>=~; ]", line)[0].lower() for line in project["dependencies"]}
+    asked = names(project()["dependencies"])
     for lock in LOCKS:
-        locked = {line.partition("==")[0] for line in lock.read_text(encoding="utf-8").splitlines()}
-        assert asked <= locked, lock.name
+        if lock != EYES:
+            assert asked <= names(lock.read_text(encoding="utf-8").splitlines()), lock.name
+
+
+def test_lock_of_the_eyes_holds_what_they_need_beside_the_cpu_lock_and_no_more() -> None:
+    eyes, cpu = (
+        names(lock.read_text(encoding="utf-8").splitlines()) for lock in (EYES, EYES.with_name("cpu.txt"))
+    )
+    assert names(project()["optional-dependencies"]["eyes"]) - {"torch"} <= eyes
+    assert "torchvision" in eyes
+    assert eyes.isdisjoint(cpu | {"torch"})
+
+
+def project() -> dict[str, Any]:
+    found: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    return found
+
+
+def names(requirements: Sequence[str]) -> set[str]:
+    return {re.split(r"[\[<>=~; ]", line)[0].lower() for line in requirements}
 
 
 def test_no_file_names_a_path_of_one_machine() -> None:

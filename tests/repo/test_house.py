@@ -13,8 +13,8 @@ import pytest
 ROOT = Path(__file__).parents[2]
 ROOMS = ("models", "service", "training")
 HEAVY = {"torch", "vllm", "transformers", "fastapi", "starlette", "uvicorn", "aiohttp"}
-# Weights that need torch to unpack are unpacked beside the engine, by a process of its own.
-UNPACKS = "service/engine/unpack.py"
+# What runs as a process of its own: unpacking weights beside the engine, looking at photos.
+APART = {"service/engine/unpack.py", "service/looking.py"}
 MAX_LINES, MAX_FUNCTION_LINES, MAX_DEPTH = 350, 70, 2
 NAMES_THAT_SAY_NOTHING = ("utils", "helpers", "misc", "common", "_v2", "_old", "_new", "_final")
 
@@ -97,11 +97,11 @@ def test_tasks_know_neither_http_nor_an_engine() -> None:
     assert {name_of(path): found for path in tasks if (found := imported(path, banned))} == {}
 
 
-def test_only_the_unpacking_knows_torch() -> None:
+def test_only_processes_of_their_own_know_torch() -> None:
     users = {
         name_of(path) for path in modules("service") if imported(path, {"torch", "vllm", "transformers"})
     }
-    assert users <= {UNPACKS}
+    assert users == APART
 
 
 @pytest.mark.parametrize(
@@ -109,7 +109,7 @@ def test_only_the_unpacking_knows_torch() -> None:
     [
         ("models.card, models.prompts, models.store", HEAVY),
         (
-            "service.app, service.__main__, service.engine.local",
+            "service.app, service.__main__, service.engine.local, service.eyes",
             {"torch", "vllm", "transformers", "training"},
         ),
         (

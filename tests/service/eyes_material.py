@@ -27,7 +27,7 @@ CONFIG = {
 _MAKE = """
 import json, sys, torch
 from pathlib import Path
-from service.looking import import_open_clip
+from models.vision import import_open_clip
 open_clip = import_open_clip()
 from safetensors.torch import save_file
 torch.manual_seed(5)
@@ -40,7 +40,7 @@ save_file({name: tensor.contiguous() for name, tensor in model.state_dict().item
 _BARE = """
 import json, sys, torch
 from PIL import Image
-from service.looking import import_open_clip
+from models.vision import import_open_clip
 open_clip = import_open_clip()
 job = json.load(sys.stdin)
 name = "local-dir:" + job["folder"]
