@@ -13,9 +13,10 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-TEMPERATURES: Final = tuple(0.005 * 1.08**step for step in range(61))  # 0.005 to 0.5
-THRESHOLDS: Final = tuple(step / 200 for step in range(200))
-COSINES: Final = 25  # lower bounds of the best cosine that are tried
+TEMPERATURES: Final = tuple(0.002 * 1.08**step for step in range(73))  # 0.002 to 0.5
+THRESHOLDS: Final = tuple(step / 100 for step in range(100))
+COSINES: Final = 13  # lower bounds of the best cosine that are tried
+SPARE: Final = 1.64  # standard errors: 95 % sure of a share of photos that chance has chosen
 DECIMALS: Final = 4  # of what a card says
 
 
@@ -31,15 +32,15 @@ class Settings:
 def calibrate(
     known: Tensor, answers: Tensor, strange: Tensor, *, precision: float, abstained: float
 ) -> Settings:
-    """Return settings that answer as often as the two shares allow, each with one standard error to spare.
+    """Return settings that answer as often as the two shares allow, each with something to spare.
 
     `known` [N, L] and `strange` [M, L] are cosines, `answers` [N] the right columns. Where no threshold
-    does, the bank is to be silent: its threshold is 1.
+    does, the bank is to be silent: both its bounds are 1.
     """
     temperature = round(best_temperature(known, answers), DECIMALS)
     score, right, cosine = _best(known, answers, temperature)
     strange_score, _, strange_cosine = _best(strange, torch.zeros(len(strange)), temperature)
-    found, most = Settings(temperature, 1.0, -1.0), 0
+    found, most = Settings(temperature, 1.0, 1.0), 0
     for lowest in _lower_bounds(cosine):
         for threshold in THRESHOLDS:
             spoken = (score >= threshold) & (cosine >= lowest)
@@ -78,8 +79,8 @@ def _lower_bounds(cosine: Tensor) -> list[float]:
 
 
 def _surely(count: int, of: int, share: float) -> bool:
-    """Tell whether count of `of` is above a share by a standard error of (count + 1) / (of + 2)."""
+    """Tell whether count of `of` is above a share by `SPARE` errors, those of (count + 1) / (of + 2)."""
     if not of:
         return False
     estimate = (count + 1) / (of + 2)
-    return count / of - math.sqrt(estimate * (1 - estimate) / of) >= share
+    return count / of - SPARE * math.sqrt(estimate * (1 - estimate) / of) >= share

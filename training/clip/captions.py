@@ -15,6 +15,7 @@ from transformers import PreTrainedTokenizerFast
 from models.eyes import load_banks
 from training.clip.colour import measure
 from training.clip.index import read_index
+from training.clip.lessons import Lessons
 from training.clip.photos import read_images
 from training.clip.settings import TextTower
 from training.clip.wording import Captioner
@@ -30,20 +31,21 @@ def build(work: Work) -> dict[str, Any]:
     """Write the colours and the tokenizer's folder, and return figures."""
     clip = work.run.clip
     assert clip
-    photos = read_index(work.before["photos"])
-    colours = {}
+    photos, banks = read_index(work.before["photos"]), load_banks(clip.banks)
+    colours: dict[str, str | None] = {}
     images = read_images(work.run.photos, photos, data=Path(work.run.data))
     for number, (photo, image) in enumerate(zip(photos, images, strict=True)):
         colours[photo.name] = measure(image)
         if number % _TELL == 0:
             work.progress("colours", number, len(photos))
+    Lessons(photos, colours, banks=banks)  # finds faults of the run file before hours of training
     (work.folder / COLOURS).write_text(json.dumps(colours, ensure_ascii=False, indent=0), encoding="utf-8")
     work.progress("tokenizer", 1, 1)
-    texts = Captioner(load_banks(clip.banks)).every_text()
+    texts = Captioner(banks).every_text()
     random.Random(work.run.seed).shuffle(texts)  # noqa: S311
     tokenizer = train_tokenizer(texts[: clip.text.captions], settings=clip.text)
     tokenizer.save_pretrained(work.folder / TOKENIZER)
-    lengths = [len(ids) for ids in tokenizer(texts[:1_000]).input_ids]
+    lengths = [len(ids) for ids in tokenizer(texts[:1_000], verbose=False).input_ids]
     return {
         "texts": len(set(texts)),
         "tokens": len(tokenizer),

@@ -8,10 +8,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 
-from models.eyes import load_banks
 from training.clip.photos import Photo, list_photos, read_images
 from training.config import Run
-from training.errors import CorpusError
 from training.recipe import Work
 
 INDEX: Final = "photos.jsonl"
@@ -19,10 +17,9 @@ _TELL: Final = 64  # photos between two steps of the bar
 
 
 def build(work: Work) -> dict[str, Any]:
-    """Write the index of all photos. Raises CorpusError where one cannot be read or its kind is unknown."""
+    """Write the index of all photos. Raises CorpusError where one cannot be read."""
     data, sets = Path(work.run.data), work.run.photos
     photos = list_photos(sets, data=data)
-    _check(photos, work.run)
     for number, _ in enumerate(read_images(sets, photos, data=data)):
         if number % _TELL == 0:
             work.progress(f"{number:,} of {len(photos):,} photos", number, len(photos))
@@ -49,15 +46,3 @@ def inputs(run: Run) -> list[Path | str]:
     data = Path(run.data)
     files: list[Path | str] = [data / name for one in run.photos for name in (one.archive, one.rows)]
     return files + [one.model_dump_json() for one in run.photos]
-
-
-def _check(photos: list[Photo], run: Run) -> None:
-    assert run.clip
-    known = load_banks(run.clip.banks).banks["kind"].items
-    taught = {photo.kind for photo in photos if photo.role == "taught"}
-    if unknown := taught - known.keys():
-        raise CorpusError(f"the bank of kinds in {run.clip.banks} has no {', '.join(sorted(unknown))}")
-    if both := taught & {photo.kind for photo in photos if photo.role != "taught"}:
-        raise CorpusError(f"{', '.join(sorted(both))}: is taught under another label, so it is not unknown")
-    if len(taught) < 2:
-        raise CorpusError("photos of fewer than two kinds teach nothing")

@@ -12,6 +12,7 @@ from torch import Tensor
 from models.eyes import Banks
 from training.clip.photos import Photo
 from training.clip.wording import Captioner
+from training.errors import CorpusError
 
 
 @dataclass(frozen=True)
@@ -28,9 +29,13 @@ class Lesson:
 
 
 class Lessons:
-    """Draws lessons. `labels`: of each bank those that photos of the training part have."""
+    """Draws lessons. `labels`: of each bank those that photos of the training part have.
+
+    Raises CorpusError for kinds that the bank does not have, or that are both taught and held out.
+    """
 
     def __init__(self, photos: Sequence[Photo], colours: Mapping[str, str | None], *, banks: Banks) -> None:
+        _check(photos, banks)
         self._captioner = Captioner(banks)
         self.kinds = [photo.kind for photo in photos]
         self.colours = [colours[photo.name] for photo in photos]
@@ -69,3 +74,13 @@ class Lessons:
             banks[bank] = (len(texts), len(texts) + len(labels), answers)
             texts += [chance.choice(self._captioner.texts_of(bank, label)) for label in labels]
         return Lesson(texts, true, banks)
+
+
+def _check(photos: Sequence[Photo], banks: Banks) -> None:
+    taught = {photo.kind for photo in photos if photo.role == "taught"}
+    if unknown := taught - banks.banks["kind"].items.keys():
+        raise CorpusError(f"the bank of kinds has no {', '.join(sorted(unknown))}")
+    if both := taught & {photo.kind for photo in photos if photo.role != "taught"}:
+        raise CorpusError(f"{', '.join(sorted(both))}: is taught under another label, so it is not unknown")
+    if len(taught) < 2:
+        raise CorpusError("photos of fewer than two kinds teach nothing")

@@ -28,6 +28,7 @@ class Photos(Section):
     unknown: tuple[str, ...] = ()
     licence: str
     source: str
+    count: int | None = Field(default=None, ge=1, exclude=True)  # for a plan where the files are not
 
     @model_validator(mode="after")
     def _names_are_labels(self) -> Photos:
