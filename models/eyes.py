@@ -175,7 +175,7 @@ def load_banks(name_or_path: str | Path) -> Banks:
     path = _path(name_or_path, BANKS)
     banks = read(path, Banks, what="file of banks")
     for name, bank in banks.banks.items():
-        if double := _doubles(text for texts in bank.texts().values() for text in set(texts)):
+        if double := _doubles(text for texts in bank.texts().values() for text in dict.fromkeys(texts)):
             raise CardError(f"{path}: banks.{name}: two labels have the text {double!r}")
     return banks
 

@@ -13,11 +13,13 @@ import os
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO, TypedDict
 
 import torch
 from PIL import Image
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torch.nn.functional import normalize
@@ -30,6 +32,7 @@ from models.vision import import_open_clip
 
 _MATRIX = "matrix.safetensors"
 _TEXTS_AT_ONCE = 256
+_AT_ONCE_CPU = 8  # photos; 32 in one go leave the processor's caches and take a third longer a photo
 _TEXT_PARTS = ("text", "transformer", "token_embedding", "text_decoder")  # of open_clip's model classes
 
 
@@ -54,7 +57,8 @@ class Looker:
         name = f"local-dir:{job['folder']}"
         loaded = self._open_clip.create_model_from_pretrained(name, device=self._device)
         self._model, self._preprocess = loaded
-        self._model.eval()
+        self._model.eval().to(memory_format=torch.channels_last)  # 1.4 times as fast on a CPU (Lite0)
+        self._at_once = _AT_ONCE_CPU if self._device.type == "cpu" else None
         self.matrix_ld = self._kept(job, name)
         for part in _TEXT_PARTS:  # 1.1 GB of the multilingual models, of no use once the matrix is there
             if hasattr(self._model, part):
@@ -64,7 +68,9 @@ class Looker:
     def cosines(self, photos: Sequence[Image.Image]) -> Tensor:
         """Return (B, L) cosines, float32."""
         pixels = torch.stack([self._preprocess(photo) for photo in photos]).to(self._device)
-        images_bd = normalize(self._model.encode_image(pixels).float(), dim=-1)
+        pixels = pixels.contiguous(memory_format=torch.channels_last)
+        parts = torch.split(pixels, self._at_once or len(photos))
+        images_bd = normalize(torch.cat([self._model.encode_image(one) for one in parts]).float(), dim=-1)
         return (images_bd @ self.matrix_ld.T).cpu()
 
     def _kept(self, job: Job, name: str) -> Tensor:
@@ -80,8 +86,9 @@ class Looker:
                     save_file({"matrix": matrix.cpu()}, folder / _MATRIX)
         except StoreError as error:  # a full disk costs time at every start, not the captions
             logging.getLogger(__name__).warning("%s", error)
-        if matrix is None and (target / _MATRIX).is_file():
-            matrix = load_file(target / _MATRIX)["matrix"]
+        if matrix is None:
+            with suppress(OSError, SafetensorError, KeyError):  # it could not be kept, or is damaged
+                matrix = load_file(target / _MATRIX)["matrix"]
         matrix = self._computed(job["texts"], name) if matrix is None else matrix
         return matrix.to(self._device)
 

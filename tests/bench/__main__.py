@@ -22,7 +22,8 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before PyTorch is loaded,
 ALL = ("overhead", "relay", "streams", "overload", "engine", "start")
 ALL += ("keys", "descriptions", "extraction", "reviews", "replies", "injections", "bulk")
 ALL += ("corpus", "cleaning", "personal", "duplicates", "decontamination", "tokenizers", "swap")
-ALL += ("packing", "training", "checkpoints", "spikes", "kills", "adaptation", "captions")
+ALL += ("packing", "training", "checkpoints", "spikes", "kills", "adaptation")
+ALL += ("captions", "eyes_speed")
 USUAL = tuple(name for name in ALL if name != "start")
 # With a real vLLM.
 REAL = ("engine", "start", "descriptions", "extraction", "reviews", "replies", "injections", "bulk")

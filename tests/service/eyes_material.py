@@ -65,6 +65,9 @@ from pathlib import Path
 from service.looking import Looker
 settings = json.load(sys.stdin)
 for job in settings["jobs"]:
+    if job.pop("damaged", False):
+        for path in Path(settings["common"]["matrices"]).glob("texts-*/*.safetensors"):
+            path.write_bytes(bytes(path.stat().st_size))
     matrix = Looker({**settings["common"], **job}).matrix_ld
     names = sorted(str(path) for path in Path(settings["common"]["matrices"]).glob("texts-*/*.safetensors"))
     print(json.dumps([matrix.tolist(), names]))

@@ -62,12 +62,13 @@ async def test_model_that_open_clip_cannot_load_costs_the_captions_and_says_why(
     assert not pids()
 
 
-def test_text_matrix_is_kept_and_belongs_to_weights_and_texts(folder, tmp_path):
+def test_text_matrix_is_kept_belongs_to_weights_and_texts_and_may_be_damaged(folder, tmp_path):
     same = {"identity": "a", "texts": [["синий"], ["красный", "алый"]]}
-    jobs = [same, same, {**same, "identity": "b"}, {**same, "texts": [["синий"], ["красный"]]}]
+    other = {**same, "texts": [["синий"], ["красный"]]}
+    jobs = [same, same, {**same, "identity": "b"}, other, {**same, "damaged": True}]
     rows, made = material.matrices(folder, jobs, cache=tmp_path / "cache")
-    assert [len(names) for names in made] == [1, 1, 2, 3]
-    assert rows[0] == rows[1] == rows[2] != rows[3]
+    assert [len(names) for names in made] == [1, 1, 2, 3, 3]
+    assert rows[0] == rows[1] == rows[2] == rows[4] != rows[3]
     assert rows[0][0] == rows[3][0]
 
 
