@@ -7,9 +7,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from models.errors import VisionError
 from models.eyes import CaptionCard, load_banks, load_caption_card
 from models.store import default_cache, fetch
-from models.vision import VisionError, import_open_clip
+from models.vision import import_open_clip
 from tests.bench.report import ROOT, Result, Skipped
 from training.clip.calibrating import Settings
 from training.clip.colour import measure
