@@ -83,10 +83,10 @@ def _add(result: Result, sight: Sight, card: CaptionCard) -> None:
         "kind, first, clothing": 85,
         "kind, right where spoken of": 95,
         "category, right where spoken of": 95,
-        "colour, right where spoken of": 95,
+        "colour, right or near where spoken of": 95,
         "kind, silent on what was not taught": 90,
     }
-    for name, one in shares(sight, settings, labels=labels).items():
+    for name, one in shares(sight, settings, labels=labels, banks=load_banks(card.banks)).items():
         if one.n:
             _row(result, name, one, least=targets.get(name))
     for bank, error in errors_of_scores(sight, settings).items():

@@ -6,6 +6,7 @@ Shapes: N photos whose label is known, M photos of things that were never taught
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -30,16 +31,26 @@ class Settings:
 
 
 def calibrate(
-    known: Tensor, answers: Tensor, strange: Tensor, *, precision: float, abstained: float
+    known: Tensor,
+    answers: Tensor,
+    strange: Tensor,
+    *,
+    classes: Sequence[str],
+    near: Tensor,
+    precision: float,
+    abstained: float,
 ) -> Settings:
     """Return settings that answer as often as the two shares allow, each with something to spare.
 
-    `known` [N, L] and `strange` [M, L] are cosines, `answers` [N] the right columns. Where no threshold
+    `known` [N, L] and `strange` [M, L] are cosines, `answers` [N] the right columns, `classes` what the M
+    strange photos are of: of other strange things their classes tell, not their photos. `near` [L, L] says
+    which labels are as good as the right one. Where no threshold
     does, the bank is to be silent: both its bounds are 1.
     """
     temperature = round(best_temperature(known, answers), DECIMALS)
-    score, right, cosine = _best(known, answers, temperature)
-    strange_score, _, strange_cosine = _best(strange, torch.zeros(len(strange)), temperature)
+    score, cosine = _best(known, temperature)
+    right = near[answers, known.argmax(1)]
+    strange_score, strange_cosine = _best(strange, temperature)
     found, most = Settings(temperature, 1.0, 1.0), 0
     for lowest in _lower_bounds(cosine):
         for threshold in THRESHOLDS:
@@ -47,8 +58,8 @@ def calibrate(
             count = int(spoken.sum())
             if count <= most or not _surely(int(right[spoken].sum()), count, precision):
                 continue
-            silent = int(((strange_score < threshold) | (strange_cosine < lowest)).sum())
-            if len(strange) and not _surely(silent, len(strange), abstained):
+            silent = (strange_score < threshold) | (strange_cosine < lowest)
+            if len(strange) and not _surely_by_class(silent, classes, abstained):
                 continue
             found, most = Settings(temperature, threshold, lowest), count
     return found
@@ -66,10 +77,9 @@ def speaks(cosines: Tensor, settings: Settings) -> Tensor:
     return (score >= settings.threshold) & (cosines.amax(1) >= settings.cosine)
 
 
-def _best(cosines: Tensor, answers: Tensor, temperature: float) -> tuple[Tensor, Tensor, Tensor]:
-    best = cosines.argmax(1)
-    score = torch.softmax(cosines / temperature, dim=1).amax(1)
-    return score, best == answers, cosines.amax(1)
+def _best(cosines: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
+    """Return the best label's score [N] and cosine [N]."""
+    return torch.softmax(cosines / temperature, dim=1).amax(1), cosines.amax(1)
 
 
 def _lower_bounds(cosine: Tensor) -> list[float]:
@@ -84,3 +94,16 @@ def _surely(count: int, of: int, share: float) -> bool:
         return False
     estimate = (count + 1) / (of + 2)
     return count / of - SPARE * math.sqrt(estimate * (1 - estimate) / of) >= share
+
+
+def _surely_by_class(flags: Tensor, classes: Sequence[str], share: float) -> bool:
+    """Tell whether the mean share of the classes is above one by `SPARE` errors of that mean."""
+    found = [
+        float(flags[torch.tensor([one == name for one in classes])].float().mean())
+        for name in sorted(set(classes))
+    ]
+    if len(found) < 2:
+        return _surely(int(flags.sum()), len(flags), share)
+    mean = sum(found) / len(found)
+    variance = sum((one - mean) ** 2 for one in found) / (len(found) - 1)
+    return mean - SPARE * math.sqrt(variance / len(found)) >= share

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from models.eyes import Banks
-from training.clip.calibrating import Settings, calibrate
+from training.clip.calibrating import Settings, calibrate, speaks
 from training.clip.measuring import Share, by_class, calibration_error, share, spoken, top
 from training.clip.photos import Photo, read_images
 from training.clip.ranking import Ranker
@@ -44,12 +44,19 @@ class Sight:
         known = self.answers[bank] >= 0
         return self.cosines[bank][known], self.answers[bank][known]
 
+    def strange_classes(self, bank: str) -> list[str]:
+        """Return what the photos of `strange` are of."""
+        return [
+            photo.kind for photo, strange in zip(self.photos, self._strange(bank), strict=True) if strange
+        ]
+
     def strange(self, bank: str) -> Tensor:
         """Return the cosines of photos that have none of the labels. Of many colours is not strange."""
-        strange = (
-            self.answers[bank] < 0 if bank != "colour" else torch.zeros(len(self.photos), dtype=torch.bool)
-        )
-        return self.cosines[bank][strange]
+        return self.cosines[bank][self._strange(bank)]
+
+    def _strange(self, bank: str) -> Tensor:
+        none = torch.zeros(len(self.photos), dtype=torch.bool)
+        return none if bank == "colour" else self.answers[bank] < 0
 
 
 def right_labels(photo: Photo, colour: str | None, *, banks: Banks) -> dict[str, str | None]:
@@ -82,18 +89,41 @@ def look(
     return Sight(photos, ranker.cosines(torch.cat(rows)), answers)
 
 
-def settings_of(sight: Sight, *, wanted: Handover) -> dict[str, Settings]:
+def settings_of(
+    sight: Sight, *, wanted: Handover, banks: Banks, labels: Mapping[str, Sequence[str]]
+) -> dict[str, Settings]:
     """Return each bank's settings from photos of the calibration part."""
     return {
         bank: calibrate(
-            *sight.known(bank), sight.strange(bank), precision=wanted.precision, abstained=wanted.abstained
+            *sight.known(bank),
+            sight.strange(bank),
+            classes=sight.strange_classes(bank),
+            near=nearness(bank, banks=banks, labels=labels[bank]),
+            precision=wanted.precision,
+            abstained=wanted.abstained,
         )
         for bank in sight.cosines
     }
 
 
+def nearness(bank: str, *, banks: Banks, labels: Sequence[str]) -> Tensor:
+    """Return [L, L]: which labels are as good as which. Of colours those that the bank calls near.
+
+    What is measured in pixels is itself no surer than that; of things only the label itself is right.
+    """
+    own = torch.eye(len(labels), dtype=torch.bool)
+    if bank != "colour":
+        return own
+    known = banks.banks["colour"]
+    return own | torch.tensor([[known.are_near(one, other) for other in labels] for one in labels])
+
+
 def shares(
-    sight: Sight, settings: Mapping[str, Settings], *, labels: Mapping[str, Sequence[str]]
+    sight: Sight,
+    settings: Mapping[str, Settings],
+    *,
+    labels: Mapping[str, Sequence[str]],
+    banks: Banks,
 ) -> dict[str, Share]:
     """Return the figures of photos of the test part, by name."""
     found: dict[str, Share] = {}
@@ -113,7 +143,20 @@ def shares(
         found[f"{bank}, right where spoken of"] = said.precision
         if said.abstained.n:
             found[f"{bank}, silent on what was not taught"] = said.abstained
+            found |= _silent_by_class(sight, bank, settings[bank])
+    cosines, answers = sight.known("colour")
+    near = nearness("colour", banks=banks, labels=labels["colour"])[answers, cosines.argmax(1)]
+    found["colour, first or near, all sets"] = share(near)
+    found["colour, right or near where spoken of"] = share(near[speaks(cosines, settings["colour"])])
     return found
+
+
+def _silent_by_class(sight: Sight, bank: str, settings: Settings) -> dict[str, Share]:
+    silent, classes = ~speaks(sight.strange(bank), settings), sight.strange_classes(bank)
+    return {
+        f"{bank}, silent, not taught, {name}": share(silent[torch.tensor([one == name for one in classes])])
+        for name in sorted(set(classes))
+    }
 
 
 def errors_of_scores(sight: Sight, settings: Mapping[str, Settings]) -> dict[str, float]:

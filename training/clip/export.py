@@ -58,9 +58,11 @@ def build(work: Work) -> dict[str, Any]:
         banks=banks,
         tell=lambda done: work.progress("looking", done, len(photos)),
     )
-    settings = settings_of(sight.of(lambda one: one.part == "calibration"), wanted=clip.export)
+    settings = settings_of(
+        sight.of(lambda one: one.part == "calibration"), wanted=clip.export, banks=banks, labels=labels
+    )
     test = sight.of(lambda one: one.part == "test")
-    found, errors = shares(test, settings, labels=labels), errors_of_scores(test, settings)
+    found, errors = shares(test, settings, labels=labels, banks=banks), errors_of_scores(test, settings)
     rows = _rows(work.run, found, errors)
     _write_card(_card(work, folder, settings, labels=labels, rows=rows), work.folder)
     _write_figures(work.folder, found, errors, settings)

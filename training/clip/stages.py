@@ -44,5 +44,5 @@ STAGES: Final = (
     Stage("features", _part("image"), lambda run: [], _build("features"), resumes=True),
     Stage("captions", _part("text"), _bank_files, _build("captions")),
     Stage("contrastive", _part("fitting"), _bank_files, _build("contrastive"), resumes=True),
-    Stage("export", _part("export"), _bank_files, _build("export")),
+    Stage("export", _part("export"), _bank_files, _build("export"), version=2),
 )
