@@ -3,7 +3,8 @@
 ContractError
 ├── CardError       a card that cannot be read or breaks its schema
 ├── StoreError      weights that cannot be had, or are not what the card promises
-└── PromptError     a template that is missing or malformed, or fields that do not fit it
+├── PromptError     a template that is missing or malformed, or fields that do not fit it
+└── VisionError     open_clip cannot be imported
 
 A `__main__` prints the text of any of them and exits, without a traceback.
 """
@@ -28,3 +29,7 @@ class StoreError(ContractError):
 
 class PromptError(ContractError, ValueError):
     """A template is missing or malformed, or the fields do not fit it."""
+
+
+class VisionError(ContractError):
+    """open_clip or what it needs is not installed, or does not fit the torch that is."""

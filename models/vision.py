@@ -17,7 +17,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Final
 
-from models.errors import ContractError
+from models.errors import VisionError
 
 FOLDER: Final = "eyes"
 # Those that torchvision 0.28 registers without asking first whether its library was loaded.
@@ -26,10 +26,6 @@ OPERATORS: Final = (
     "qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
 )
 _declared: list[Any] = []  # the declaration lasts as long as this object
-
-
-class VisionError(ContractError):
-    """open_clip or what it needs is not installed, or does not fit the torch that is."""
 
 
 @cache

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import Field, ValidationError, model_validator
 
+from training.clip.settings import Clip, Photos
 from training.errors import ConfigError
 from training.optimization import Export, Tracking, Training
 from training.section import Name, Section, Share
@@ -75,7 +76,7 @@ class Corpus(Section):
     for measuring. `profiles`: changes to those in cleaning/profiles.toml.
     """
 
-    sources: Annotated[tuple[Source, ...], Field(min_length=1)]
+    sources: tuple[Source, ...] = ()
     bad_lines: Literal["fail", "drop"] = "fail"
     personal_data: Literal["replace", "drop", "keep"] = "replace"
     near_duplicates: bool = True
@@ -183,7 +184,7 @@ class Run(Section):
     seed: int = 0
     data: str = "."
     out: str = "out"
-    corpus: Corpus
+    corpus: Corpus = Corpus()
     base: Base | None = None
     tokenizer: Tokenizer | None = None
     embeddings: Embeddings | None = None
@@ -192,6 +193,19 @@ class Run(Section):
     export: Export | None = None
     tracking: Tracking = Tracking()
     compute: Compute = Compute()
+    photos: tuple[Photos, ...] = ()
+    clip: Clip | None = None
+
+    @model_validator(mode="after")
+    def _texts_or_photos(self) -> Run:
+        if bool(self.photos) != (self.clip is not None):
+            raise ValueError("[[photos]] and [clip] need each other")
+        if bool(self.photos) == bool(self.corpus.sources):
+            raise ValueError("a run is of texts ([[corpus.sources]]) or of photos ([[photos]])")
+        names = [photos.name for photos in self.photos]
+        if len(set(names)) != len(names):
+            raise ValueError("two sets of photos have one name")
+        return self
 
     @model_validator(mode="after")
     def _stages_follow(self) -> Run:

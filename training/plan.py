@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from training.config import Run
 from training.optimization import Training
 from training.planned import optimizing, packing, preparing
+from training.planned.looking import looking
 from training.planned.wording import Row, span
 
 __all__ = ["Row", "columns", "plan", "span"]
@@ -17,6 +18,8 @@ def plan(run: Run) -> list[Row]:
 
     Raises ConfigError where a size is neither found nor stated.
     """
+    if run.clip:
+        return looking(run, run.clip)
     early = [training for training in run.training if training.vocabulary == "base"]
     late = [training for training in run.training if training.vocabulary == "new"]
     rows = [preparing.corpus(run)]

@@ -13,6 +13,7 @@ from models.card import CARDS
 from models.store import default_cache
 from training import corpus, export, packing, sft
 from training.bases import resolve_base
+from training.clip import stages as clip
 from training.config import Run
 from training.embeddings import swap_embeddings
 from training.errors import CheckpointError
@@ -134,6 +135,8 @@ def _base_inputs(run: Run) -> list[Path | str]:
 
 def stages_of(run: Run) -> list[Stage]:
     """Return the stages of a run in their order: what trains in the base's vocabulary, the swap, the rest."""
+    if run.clip:
+        return list(clip.STAGES)
     early = [training for training in run.training if training.vocabulary == "base"]
     late = [training for training in run.training if training.vocabulary == "new"]
     found = [corpus.STAGE, _TOKENIZER]

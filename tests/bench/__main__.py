@@ -23,7 +23,7 @@ ALL = ("overhead", "relay", "streams", "overload", "engine", "start")
 ALL += ("keys", "descriptions", "extraction", "reviews", "replies", "injections", "bulk")
 ALL += ("corpus", "cleaning", "personal", "duplicates", "decontamination", "tokenizers", "swap")
 ALL += ("packing", "training", "checkpoints", "spikes", "kills", "adaptation")
-ALL += ("eyes_speed",)
+ALL += ("captions", "eyes_speed")
 USUAL = tuple(name for name in ALL if name != "start")
 # With a real vLLM.
 REAL = ("engine", "start", "descriptions", "extraction", "reviews", "replies", "injections", "bulk")

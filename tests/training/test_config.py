@@ -28,6 +28,20 @@ tokens = 1
 learning_rate = 1e-5
 """
 )
+EYES = """
+[[photos]]
+name = "things"
+archive = "a.tar"
+rows = "a.jsonl.gz"
+kinds = { cup = "чашка" }
+licence = "CC0-1.0"
+source = "nobody"
+[clip.export]
+name = "small"
+base = "b"
+licence = "MIT"
+data = "own"
+"""
 
 
 @pytest.mark.parametrize("path", RUNS, ids=lambda path: path.stem)
@@ -44,6 +58,11 @@ def test_every_run_file_parses_and_is_named_like_its_file(path: Path) -> None:
         (SMALL.replace("made = 10", 'made = 10\npath = "x"'), "either `path` or `made`"),
         (SMALL.replace('"listings"', '"Объявления"'), r"domain"),
         (SMALL + "[corpus\n", "line 7"),
+        (SMALL + EYES, "of texts .* or of photos"),
+        ('name = "x"\n' + EYES.partition("[clip")[0], "need each other"),
+        ('name = "x"\n' + EYES.partition("[clip")[0] + EYES, "two sets of photos have one name"),
+        ('name = "x"\n' + EYES + "[clip.image]\nimage_size = 250", r"clip\.image\.image_size"),
+        ('name = "x"\n' + EYES + "[clip.text]\nwidth = 30", "no multiple of heads"),
         ('name = "x"\n[corpus]\nsources = []', "sources"),
         (SMALL + SMALL.partition("\n\n")[0].replace('name = "small"', ""), "two sources have one name"),
         (SMALL + "[embeddings]", r"\[tokenizer\]"),
@@ -121,6 +140,13 @@ def test_steps_and_rows_of_a_stage_follow_from_its_tokens(tmp_path: Path) -> Non
 @pytest.mark.parametrize("path", RUNS, ids=lambda path: path.stem)
 def test_every_run_file_is_the_whole_article(path: Path) -> None:
     run = load_run(path)
+    if run.clip:
+        assert {photos.role(label) for photos in run.photos for label in photos.kinds} == {
+            "taught",
+            "tuned",
+            "unknown",
+        }
+        return
     assert run.tokenizer
     assert run.embeddings
     assert run.export

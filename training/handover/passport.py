@@ -65,11 +65,11 @@ def write_card(card: Card, *, folder: Path, published: Path) -> None:
     """Write NAME.toml and the deployment of this one version. The card is read back."""
     path = folder / f"{card.name}.toml"
     content = card.model_dump(mode="json", exclude_none=True, exclude_defaults=True)
-    path.write_text(_toml(content), encoding="utf-8")
+    path.write_text(to_toml(content), encoding="utf-8")
     assert load_card(path) == card, "what is written is what was meant"
     live = {"card": str(published / path.name), "engines": ["local"]}
     deployment = {"default": card.name, "versions": {card.name: live}}
-    (folder / DEPLOYMENT).write_text(_toml(deployment), encoding="utf-8")
+    (folder / DEPLOYMENT).write_text(to_toml(deployment), encoding="utf-8")
 
 
 def _number(told: Any) -> float | None:
@@ -86,16 +86,16 @@ def _sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _toml(table: Mapping[str, Any], *, place: Sequence[str] = ()) -> str:
+def to_toml(table: Mapping[str, Any], *, place: Sequence[str] = ()) -> str:
     """Return a table as TOML, its own values before the tables in it. JSON's strings are TOML's as well."""
     own, inner = [], []
     for key, value in table.items():
         name = key if key.isidentifier() and key.isascii() else json.dumps(key)
         path = [*place, name]
         if isinstance(value, dict):
-            inner.append(_toml(value, place=path))
+            inner.append(to_toml(value, place=path))
         elif isinstance(value, list) and value and isinstance(value[0], dict):
-            inner += [f"[[{'.'.join(path)}]]\n{_toml(row)}" for row in value]
+            inner += [f"[[{'.'.join(path)}]]\n{to_toml(row)}" for row in value]
         else:
             own.append(f"{name} = {json.dumps(value, ensure_ascii=False)}\n")
     heading = [f"[{'.'.join(place)}]\n"] if place and own else []
