@@ -46,7 +46,9 @@ class Settings(BaseSettings):
         default=2, ge=1, description="processes that decode; 30 MB each, more while busy"
     )
 
-    eyes: str = Field(default="", description="card of the captioning model (models/cards/eyes); empty: none")
+    eyes: str = Field(
+        default="clip-small-ru", description="card of the captioning model (models/cards/eyes); empty: none"
+    )
     eyes_device: str = "cpu"
     eyes_threads: int = Field(default=2, ge=1)
     eyes_timeout_s: float = Field(default=10.0, gt=0, description="of looking at a request's photos")

@@ -221,7 +221,7 @@ async def live(
 ) -> AsyncIterator[LiveService]:
     """Serve versions "a" (the default, behind `engine`) and "b" on a free port."""
     engine = engine or FakeEngine(keep_prompts=True)
-    turned = Settings(port=0, **settings)
+    turned = Settings(port=0, **{"eyes": "", **settings})
     made = versions({"a": engine, "b": FakeEngine(Script(text=TEXT))}, turned, card=card)
     metrics = Metrics()
     app = create_app(turned, made, default="a", metrics=metrics)

@@ -78,7 +78,12 @@ async def service_process(
         deployment.write_bytes(content if isinstance(content, bytes) else content.encode())
     log = folder / "service.log"
     kept = {name: value for name, value in os.environ.items() if not name.startswith("LLM_")}
-    plain = {"LLM_PORT": "0", "LLM_DEPLOYMENT": str(deployment), "LLM_CACHE": str(folder / "cache")}
+    plain = {
+        "LLM_PORT": "0",
+        "LLM_DEPLOYMENT": str(deployment),
+        "LLM_CACHE": str(folder / "cache"),
+        "LLM_EYES": "",
+    }
     variables: Mapping[str, str] = {**kept, **plain, **environment}
     with log.open("wb") as file:
         process = await asyncio.create_subprocess_exec(
