@@ -82,6 +82,8 @@ def _write_model(work: Work, folder: Path) -> None:
     assert clip
     folder.mkdir()
     shutil.copytree(work.before["captions"] / TOKENIZER, folder, dirs_exist_ok=True)
+    for path in folder.glob("*.json"):  # they lie in the repository: a text ends with a newline there
+        path.write_text(path.read_text(encoding="utf-8").rstrip("\n") + "\n", encoding="utf-8")
     vocabulary = len(AutoTokenizer.from_pretrained(folder))
     told = json.dumps(tower.config(clip, vocabulary=vocabulary), indent=2)
     (folder / CONFIG).write_text(told + "\n", encoding="utf-8")
