@@ -45,8 +45,6 @@ def build(work: Work) -> dict[str, Any]:
     random.Random(work.run.seed).shuffle(texts)  # noqa: S311
     tokenizer = train_tokenizer(texts[: clip.text.captions], settings=clip.text)
     tokenizer.save_pretrained(work.folder / TOKENIZER)
-    with (work.folder / TOKENIZER / "tokenizer.json").open("a", encoding="utf-8") as file:
-        file.write("\n")  # it may be shipped in a repository
     lengths = [len(ids) for ids in tokenizer(texts[:1_000], verbose=False).input_ids]
     return {
         "texts": len(set(texts)),
