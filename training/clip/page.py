@@ -28,7 +28,7 @@ BEST: Final = 3  # labels a bank
 _STYLE: Final = """body{font:15px/1.4 system-ui,sans-serif;margin:2rem;background:#fff;color:#222}
 main{display:grid;grid-template-columns:repeat(auto-fill,minmax(200px,1fr));gap:1rem}
 figure{margin:0;padding:.6rem;border:1px solid #ddd;border-radius:.4rem}figure.wrong{border-color:#c33}
-img{display:block;height:180px;margin:auto}b.wrong{color:#c33}.silent{color:#888}small{color:#666}"""
+img{display:block;height:180px;max-width:100%;object-fit:contain;margin:auto}b.wrong{color:#c33}.silent{color:#888}small{color:#666}"""
 
 
 def write_page(
