@@ -43,14 +43,13 @@ def create_app(
     Without a store of `answers` they are kept in memory.
     """
     eyes = _eyes(settings)
-    sight = Sight(*_decoding(settings), eyes)
     runner = Runner(
         versions,
         default=default,
         metrics=metrics,
         answers=answers,
         parallel=settings.max_parallel,
-        sight=sight,
+        sight=Sight(*_decoding(settings), eyes),
     )
 
     @asynccontextmanager
@@ -66,7 +65,8 @@ def create_app(
             await asyncio.gather(*ending, return_exceptions=True)
             for version in versions.values():
                 await version.engine.close()
-            await sight.close()
+            if runner.sight:
+                await runner.sight.close()
             runner.answers.close()
 
     app = FastAPI(title="Listing language models", version="1", lifespan=lifespan, redoc_url=None)

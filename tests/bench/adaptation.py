@@ -43,7 +43,7 @@ SETS = {
     "documentation": ("corpus/docs_progit2", ("text",)),
     "English": ("multiple_choice/mmlu_en_test_sample", ("question",)),
 }
-NUM, CHARACTERS = 150, 800  # texts of a set, and of each at most so much
+NUM, CHARACTERS = 60, 800  # texts of a set, and of each at most so much
 SEED = 1
 CONCURRENCY = (1, 4, 16)
 TURNS, WINDOW_S = "ABBA", 20

@@ -135,5 +135,5 @@ async def test_the_service_outlives_an_unknown_exception(start: Start) -> None:
 
 
 async def test_a_prompt_beyond_the_context_is_a_problem(start: Start) -> None:
-    service = await start(engine=FakeEngine(context_length=300))
+    service = await start(engine=FakeEngine(context_length=10))
     assert_problem(await service.describe(), status=502, code="engine_rejected")
