@@ -41,7 +41,7 @@ _TIMES = re.compile(r"(?<=\d)\s*[xх*]\s*(?=\d)")
 _POLITE = frozenset({"вы", "вас", "вам", "вами", "ваш", "ваша", "ваше", "ваши", "вашего", "вашей", "вашим",
                      "вашему", "вашу", "ваших"})  # fmt: skip
 _PREPOSITIONS = frozenset({"для", "при", "под", "над", "или", "как", "про"})
-_YES = frozenset({"да", "есть", "имеется", "yes", "true"})
+YES = frozenset({"да", "есть", "имеется", "yes", "true"})  # told by the label
 _NEGATIONS: Mapping[str, Sequence[str]] = lexicon.read("lexicon.toml")["polarity"]
 _PAUSE = re.compile(r"[,.;:!?]")
 _CONTENT_MIN = 3  # letters; shorter words are prepositions and units
@@ -237,7 +237,7 @@ class Fact:
             bare = f"{bare[: number.start]} {bare[number.end :]}"
         names = _content(_plain(label).lower())
         words = _content(bare) or (names if not found else [])
-        if words and set(_WORD.findall(bare)) <= _YES:
+        if words and set(_WORD.findall(bare)) <= YES:
             words = names
         return cls(
             said=f"{label}: {text}" if label else text,

@@ -24,6 +24,7 @@ class Form:
 
     lemma: str
     noun: bool  # a common noun of the dictionary
+    thing: bool  # may name something: a noun, even if «лосины» and «вязка» look like short adjectives too
     animate: bool
     subject: bool  # a noun that may be in the nominative
     genitive: bool
@@ -45,7 +46,7 @@ def _analyzer() -> Any:
 def form(word: str) -> Form:
     """Analyse a lower-case word; one that is not Russian has no forms."""
     if not _RUSSIAN.fullmatch(word):  # the analyser raises on some letters of other scripts
-        return Form(word, *([False] * 9))
+        return Form(word, *([False] * 10))
     readings = _analyzer().parse(word)
     best = readings[0]
     noun = best.tag.POS == "NOUN" and best.is_known and _NAMES.isdisjoint(best.tag.grammemes)
@@ -59,6 +60,7 @@ def form(word: str) -> Form:
     return Form(
         lemma=fold(best.normal_form),
         noun=noun,
+        thing=best.tag.POS in ("NOUN", "ADJS") and any(one.tag.POS == "NOUN" for one in readings),
         animate="anim" in best.tag,
         subject=noun and "nomn" in cases,
         genitive=noun and "gent" in cases,

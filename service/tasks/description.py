@@ -10,10 +10,22 @@ from typing import Any
 from service import grounding, guards
 from service.letters import fold, stem
 from service.sentences import SentenceSplitter, is_complete
-from service.tasks.listing import NEVER_COPIED, SALE, Grounds, Listing, fallback, stems_of, tidy, untold
+from service.tasks.listing import (
+    NEVER_COPIED,
+    SALE,
+    Grounds,
+    Listing,
+    fallback,
+    names_a_thing,
+    plain_words,
+    stems_of,
+    tidy,
+    untold,
+)
 from service.tasks.reading import Removed
 
 OFFERED = re.compile(r"(?:в продаже|прода(?:ю|м|ется|ются))((?:\s+[а-я-]+)+)")
+AN_OFFER = re.compile(r"в продаже\b|прода(?:ю|м|ется|ются)\b")
 OFFERED_WORD = re.compile(r"[а-я]{4,}")
 OFFER_STEM = 5  # letters; «детские комбинезоны» of «комбинезон детский»
 REPEATS_MAX = 2  # a model that repeats itself twice will go on doing so
@@ -108,7 +120,11 @@ class DescriptionReader:
             if self._repeats >= REPEATS_MAX:
                 self.full = True
             return "repetition"
-        if self._names_only_the_category(sentence) or self._offers_something_else(sentence):
+        if (
+            self._names_only_the_category(sentence)
+            or self._offers_something_else(sentence)
+            or self._says_nothing(sentence)
+        ):
             return "off_topic"
         if self._grounds.not_for_sale and SALE.search(fold(sentence).lower()):
             return "ungrounded_claim"
@@ -132,6 +148,12 @@ class DescriptionReader:
         """Tell «В продаже детская одежда и обувь» about a cap: true, and of no use to anyone."""
         said = {word for word in stems_of(sentence) if not word.startswith("прода")}
         return bool(said) and said <= self._grounds.category and not said <= self._grounds.title
+
+    def _says_nothing(self, sentence: str) -> bool:
+        """Tell «В продаже — недорого», an offer of no thing, and «На фото», a label without its value."""
+        if AN_OFFER.match(fold(sentence).lower()):
+            return not names_a_thing(sentence)
+        return plain_words(sentence) in self._grounds.labels
 
     def _offers_something_else(self, sentence: str) -> bool:
         """Tell «В продаже посудомоечная машина» of a pump: the offer must be in the seller's words."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from models.cleaning import visible
 from service import guards
-from service.grounding import Fact, Facts, used
+from service.grounding import YES, Fact, Facts, used
 from service.labels import told_params
 from service.letters import fold, skeleton, stem
 from service.morphology import form
@@ -29,7 +29,9 @@ VALUE_MAX, UNTOLD_MAX = (
     60,
     8,
 )  # characters of a value, parameters in the sentence: beyond it a list reads badly
-ON_PHOTO = "На фото"
+ON_PHOTO, PRICE = "На фото", "Цена"
+# Nouns of a title that name nothing one could buy: «Срочная продажа», «Торг».
+NO_THING = frozenset({"продажа", "распродажа", "объявление", "фото", "торг", "цена"})
 NOTHING_TO_SAY = "Подробности можно уточнить у продавца в сообщениях."
 
 
@@ -52,7 +54,7 @@ class Listing:
             ("Категория", self.category),
             *self.params.items(),
             *((ON_PHOTO, caption) for caption in self.captions),
-            ("Цена", self.price_text),
+            (PRICE, self.price_text),
         ]
         return [(label, text) for label, text in found if text.strip()]
 
@@ -66,6 +68,7 @@ class Grounds:
     title: frozenset[str]
     category: frozenset[str]
     subject: frozenset[str]
+    labels: frozenset[str]  # in plain words, of facts that their label alone does not tell
     not_for_sale: bool
 
     @classmethod
@@ -74,15 +77,19 @@ class Grounds:
         lines = [f"{re.sub(r'[0-9]', '', label)}: {text}" for label, text in listing.params.items()]
         lines += [f"{label}: {value}" for label, value in told_params(listing.params) if label]
         lines += [f"{ON_PHOTO}: {caption}" for caption in listing.captions]
-        values = " ".join(listing.params.values())
+        values = " ".join([*listing.params.values(), *listing.captions])
         title, category = stems_of(listing.title), stems_of(listing.category)
+        thing = title if names_a_thing(listing.title) else stems_of(values) | category
+        labels = [label for label, value in listing.params.items() if fold(value).lower() not in YES]
+        labels += [ON_PHOTO, PRICE]
         said = fold(f"{listing.title} {listing.category} {values}").lower()
         return cls(
             evidence=Facts.of([listing.title, listing.category, *lines], price=listing.price),
             facts=tuple(Fact.of(label, text) for label, text in listing.facts),
             title=title,
             category=category,
-            subject=title or stems_of(values) or category,
+            subject=thing or title,
+            labels=frozenset(plain_words(label) for label in labels) - {plain_words(listing.title)},
             not_for_sale=bool(OTHER_DEAL.search(said)) and not SALE.search(said),
         )
 
@@ -92,13 +99,27 @@ def stems_of(text: str) -> frozenset[str]:
     return frozenset(stem(skeleton(word)) for word in WORD.findall(fold(text).lower()))
 
 
+def plain_words(text: str) -> str:
+    """Return the text in small letters without its marks."""
+    return " ".join(re.findall(r"\w+", fold(text).lower()))
+
+
+def names_a_thing(text: str) -> bool:
+    """Tell «Самокат детский» from «Продам недорого»: has it a noun, or what may be part of a name."""
+    words = [form(word) for word in WORD.findall(text.lower())]
+    nouns = any((one.thing or one.name or not one.known) and one.lemma not in NO_THING for one in words)
+    return nouns or bool(re.search(r"[0-9A-Za-z]", text))
+
+
 def fallback(listing: Listing, *, max_chars: int) -> list[str]:
     """Return a description made of the seller's own words: title, category, parameters, as space allows.
 
-    Contacts and prohibited words of the seller's are left out here too.
+    What is on the photos stands between them and the price. Contacts and prohibited words of the seller's are
+    left out here too.
     """
     told = [f"{label} — {value}" if label else value for label, value in told_params(listing.params)]
-    price = [f"Цена — {listing.price_text}"] if listing.price_text else []
+    told += [f"{ON_PHOTO} — {caption}" for caption in listing.captions]
+    price = [f"{PRICE} — {listing.price_text}"] if listing.price_text else []
     sentences: list[str] = []
     room = max_chars
     for part in (listing.title, listing.category, *told, *price):

@@ -48,12 +48,12 @@ def read(
     finish: str = "stop",
     pieces: int = 1,
     complete: bool = False,
-    shown: Shown = NOTHING,
+    photos: Shown = NOTHING,
     **fields: Any,
 ) -> tuple[list[str], dict[str, Any]]:
     """Return the sentences shown and the result for a model's text, fed in pieces of so many characters."""
     asked = request(**fields)
-    reader = DescribeReader(asked, shown)
+    reader = DescribeReader(asked, photos)
     reader.complete &= complete
     shown: list[str] = []
     for at in range(0, len(text), pieces):
@@ -180,6 +180,40 @@ def test_named_parameters_that_the_model_left_out_are_told_before_its_closing() 
 def test_what_is_told_already_long_or_a_contact_is_not_added(text: str, fields: dict[str, Any]) -> None:
     shown, _ = read(text, complete=True, **fields)
     assert shown == [text]
+
+
+TROUSERS = Shown(caption="на фото: серые брюки")
+NAMELESS: dict[str, Any] = {"title": "Продам недорого", "category": None, "params": {}, "price": 500}
+
+
+@pytest.mark.parametrize("nothing", ["В продаже — недорого.", "Продаю недорого!", "На фото.", "Цена."])
+def test_a_sentence_that_says_nothing_is_dropped(nothing: str) -> None:
+    shown, result = read(f"{nothing} Цена — 500 ₽.", photos=TROUSERS, complete=True, **NAMELESS)
+    assert "На фото — серые брюки." in shown
+    assert nothing not in shown
+    assert {"text": nothing, "reason": "off_topic"} in result["removed_claims"]
+
+
+def test_where_the_title_names_no_thing_the_text_is_about_what_the_photos_show() -> None:
+    shown, result = read("Серые брюки на фото. Цена — 500 ₽.", photos=TROUSERS, **NAMELESS)
+    assert (shown, result["finish"]) == (["Серые брюки на фото.", "Цена — 500 ₽."], "stop")
+    assert "На фото: серые брюки" in result["used_facts"]
+
+
+def test_a_label_that_tells_its_value_is_kept() -> None:
+    text = "В продаже велосипед Forward Apache. Торг."
+    assert read(text, params={"Торг": "есть"})[1]["description"] == text
+
+
+def test_a_fallback_tells_what_is_on_the_photos() -> None:
+    _, result = read("", photos=TROUSERS, **NAMELESS)
+    assert result["description"] == "Продам недорого. На фото — серые брюки. Цена — 500 ₽."
+
+
+@pytest.mark.parametrize("title", ["Лосины", "Вязка", "Айфон", "Nike", "Почти новые сапоги", "6s", "Лада"])
+def test_whatever_a_title_names_is_what_the_text_is_about(title: str) -> None:
+    _, result = read(f"В продаже {title}.", title=title, category="Разное", params={})
+    assert (result["description"], result["finish"]) == (f"В продаже {title}.", "stop")
 
 
 def test_what_is_added_keeps_to_the_length() -> None:
