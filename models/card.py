@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Final, Literal, Self
 
-from pydantic import Field, StringConstraints, field_validator, model_validator
+from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
 from models.calibration import Calibration
 from models.errors import CardError, StoreError
@@ -17,8 +17,8 @@ from models.locations import Packaged, check_file_name, parse
 from models.packed import shard_names
 from models.section import Name, Section, Sha256, Text, Url, Word, read, stems
 
-__all__ = ["CARDS", "TOKENIZER_PROBE", "Card", "CardError", "Evaluation", "TaskSettings", "fingerprint"]
-__all__ += ["load_card", "load_cards"]
+__all__ = ["CARDS", "TOKENIZER_PROBE", "Card", "CardError", "Digests", "Evaluation", "TaskSettings"]
+__all__ += ["Weights", "fingerprint", "load_card", "load_cards"]
 
 CARDS: Final = Path(__file__).parent / "cards"
 
@@ -29,6 +29,27 @@ TOKENIZER_PROBE: Final = (
     "Цена: 12 500 ₽ (торг), пробег 1234567 км; размер 38×52,5 см.  iPhone 15 Pro Max 256GB 🚲👨‍👩‍👧\n"
     "Водогрязеторфопарафинолечение — «ёлка», it's OK…"
 )
+
+
+def _lead_somewhere(weights: str) -> str:
+    try:
+        parse(weights)
+    except StoreError as error:
+        raise ValueError(str(error)) from error
+    return weights
+
+
+def _stay_in_the_folder(digests: dict[str, str]) -> dict[str, str]:
+    try:
+        for name in digests:
+            check_file_name(name, uri="the folder of the weights")
+    except StoreError as error:
+        raise ValueError(str(error)) from error
+    return digests
+
+
+Weights = Annotated[str, AfterValidator(_lead_somewhere)]  # a URI of models/locations.py
+Digests = Annotated[dict[str, Sha256], Field(min_length=1), AfterValidator(_stay_in_the_folder)]  # by file
 
 
 class TaskSettings(Section):
@@ -82,8 +103,8 @@ class Card(Section):
     licence_url: Url | None = None
     data: Text
     notes: Text | None = None
-    weights: str
-    weights_sha256: dict[str, Sha256] = Field(min_length=1)
+    weights: Weights
+    weights_sha256: Digests
     format: Literal["hf", "gguf", "int8"]
     tokenizer_sha256: Sha256
     tokenizer_fingerprint: Sha256
@@ -96,25 +117,6 @@ class Card(Section):
     calibration: dict[str, Calibration] = Field(default_factory=dict)
     evaluation: tuple[Evaluation, ...] = Field(default=(), strict=False)
     git_sha: Word
-
-    @field_validator("weights")
-    @classmethod
-    def _weights_lead_somewhere(cls, value: str) -> str:
-        try:
-            parse(value)
-        except StoreError as error:
-            raise ValueError(str(error)) from error
-        return value
-
-    @field_validator("weights_sha256")
-    @classmethod
-    def _file_names_stay_in_the_folder(cls, value: dict[str, str]) -> dict[str, str]:
-        try:
-            for name in value:
-                check_file_name(name, uri="the folder of the weights")
-        except StoreError as error:
-            raise ValueError(str(error)) from error
-        return value
 
     @model_validator(mode="after")
     def _parts_fit_together(self) -> Self:

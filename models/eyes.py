@@ -7,14 +7,14 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Final, Literal, Self
 
-from pydantic import Field, StringConstraints, field_validator, model_validator
+from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
-from models.card import CARDS, Evaluation
-from models.errors import CardError, StoreError
-from models.locations import Packaged, check_file_name, parse
-from models.section import Name, Section, Sha256, Text, Url, Word, read
+from models.card import CARDS, Digests, Evaluation, Weights
+from models.errors import CardError
+from models.locations import Packaged, parse
+from models.section import Name, Section, Text, Url, Word, read
 
-__all__ = ["BANKS", "EYES", "Bank", "BankName", "BankSettings", "Banks", "CaptionCard", "Item"]
+__all__ = ["BANKS", "EYES", "Bank", "BankName", "BankSettings", "Banks", "CaptionCard", "Folder", "Item"]
 __all__ += ["load_banks", "load_caption_card"]
 
 BANKS: Final = Path(__file__).parent / "banks"
@@ -25,6 +25,21 @@ WEIGHTS: Final = "open_clip_model.safetensors"
 BankName = Literal["category", "kind", "colour", "pattern", "material", "condition", "view"]
 _Template = Annotated[str, StringConstraints(pattern=r"^[^{}]*\{phrase\}[^{}]*$")]
 _Texts = Annotated[tuple[Text, ...], Field(strict=False)]
+
+
+def _is_a_folder(weights: str) -> str:
+    if isinstance(parse(weights), Packaged):
+        raise ValueError(f"{weights} is a single file; open_clip reads a folder (file:// or hf://)")  # noqa: TRY004
+    return weights
+
+
+def _are_of_open_clip(digests: dict[str, str]) -> dict[str, str]:
+    if missing := [name for name in (CONFIG, WEIGHTS) if name not in digests]:
+        raise ValueError(f"{missing[0]} is not listed")
+    return digests
+
+
+Folder = Annotated[Weights, AfterValidator(_is_a_folder)]
 
 
 class Item(Section):
@@ -121,35 +136,12 @@ class CaptionCard(Section):
     licence_url: Url | None = None
     data: Text
     notes: Text | None = None
-    weights: str
-    weights_sha256: dict[str, Sha256] = Field(min_length=1)
+    weights: Folder
+    weights_sha256: Annotated[Digests, AfterValidator(_are_of_open_clip)]
     banks: Name
     calibration: dict[BankName, BankSettings] = Field(min_length=1)
     evaluation: tuple[Evaluation, ...] = Field(default=(), strict=False)
     git_sha: Word
-
-    @field_validator("weights")
-    @classmethod
-    def _weights_are_a_folder(cls, value: str) -> str:
-        try:
-            location = parse(value)
-        except StoreError as error:
-            raise ValueError(str(error)) from error
-        if isinstance(location, Packaged):
-            raise ValueError(f"{value} is a single file; open_clip reads a folder (file:// or hf://)")  # noqa: TRY004
-        return value
-
-    @field_validator("weights_sha256")
-    @classmethod
-    def _files_are_of_open_clip(cls, value: dict[str, str]) -> dict[str, str]:
-        try:
-            for name in value:
-                check_file_name(name, uri="the folder of the weights")
-        except StoreError as error:
-            raise ValueError(str(error)) from error
-        if missing := [name for name in (CONFIG, WEIGHTS) if name not in value]:
-            raise ValueError(f"{missing[0]} is not listed")
-        return value
 
 
 def load_caption_card(name_or_path: str | Path) -> CaptionCard:
