@@ -11,6 +11,7 @@ asked for open_clip here puts on its path.
 from __future__ import annotations
 
 import importlib
+import json
 import sys
 from functools import cache
 from pathlib import Path
@@ -43,6 +44,28 @@ def import_open_clip(folder: Path | None = None) -> ModuleType:
     except (ImportError, RuntimeError) as error:
         line = " ".join(str(error).split())
         raise VisionError(f"open_clip: {line}; docker/locks/eyes.txt names what it needs") from error
+
+
+def load_clip(folder: Path, *, device: Any = "cpu") -> tuple[Any, Any]:
+    """Return open_clip's model of a folder, and what makes a PIL image ready for it ([3, H, W]).
+
+    Where the text tower is one of transformers (xlm-roberta), its config.json has to lie in the folder:
+    open_clip would ask the Hub for it. Raises VisionError, and whatever open_clip does.
+    """
+    open_clip = import_open_clip()
+    text = json.loads((folder / "open_clip_config.json").read_text(encoding="utf-8"))["model_cfg"]["text_cfg"]
+    own = {}
+    if tower := text.get("hf_model_name"):
+        if not (folder / "config.json").is_file():
+            raise VisionError(f"{folder}: its text tower is {tower}, whose config.json has to lie there too")
+        own["text_cfg"] = {**text, "hf_model_name": str(folder), "hf_model_pretrained": False}
+    found = open_clip.create_model_from_pretrained(f"local-dir:{folder}", device=device, **own)
+    return found[0], found[1]
+
+
+def clip_tokenizer(folder: Path) -> Any:
+    """Return open_clip's tokenizer of a folder: texts in, ids [B, T] out."""
+    return import_open_clip().get_tokenizer(f"local-dir:{folder}")
 
 
 def _import_torchvision() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
@@ -236,14 +237,38 @@ class Run(Section):
 
 
 def load_run(path: Path | str) -> Run:
-    """Read a run file. Raises ConfigError with the file, the key and what is wrong with it."""
-    try:
-        found = tomllib.loads(Path(path).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"{path}: {error}") from error
+    """Read a run file, and the one beside it that it `extends`, if it does.
+
+    A table adds to the table of that name and a value replaces it, a list too.
+    Raises ConfigError with the file, the key and what is wrong with it.
+    """
+    found = _read(Path(path))
+    if isinstance(other := found.pop("extends", None), str):
+        extended = _read(Path(path).parent / other)
+        if "extends" in extended:
+            raise ConfigError(f"{path}: extends: {other} itself extends a file; name that one")
+        found = _merged(extended, found)
+    elif other is not None:
+        raise ConfigError(f"{path}: extends: expected the name of a run file beside this one")
     try:
         return Run.model_validate_json(json.dumps(found))
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "the file"
         raise ConfigError(f"{path}: {where}: {first['msg']} ({error.error_count()} in all)") from error
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{path}: {error}") from error
+
+
+def _merged(base: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
+    both = {key: _merged(base[key], own[key]) for key in own if _are_tables(base.get(key), own[key])}
+    return {**base, **own, **both}
+
+
+def _are_tables(one: object, other: object) -> bool:
+    return isinstance(one, dict) and isinstance(other, dict)

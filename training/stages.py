@@ -136,7 +136,7 @@ def _base_inputs(run: Run) -> list[Path | str]:
 def stages_of(run: Run) -> list[Stage]:
     """Return the stages of a run in their order: what trains in the base's vocabulary, the swap, the rest."""
     if run.clip:
-        return list(clip.STAGES)
+        return [stage for stage in clip.STAGES if stage.settings(run) is not None]
     early = [training for training in run.training if training.vocabulary == "base"]
     late = [training for training in run.training if training.vocabulary == "new"]
     found = [corpus.STAGE, _TOKENIZER]

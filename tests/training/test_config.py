@@ -100,6 +100,34 @@ def test_a_fault_is_told_with_its_place(tmp_path: Path, text: str, told: str) ->
     assert "\n" not in str(caught.value)
 
 
+def test_a_file_extends_another_table_by_table(tmp_path: Path) -> None:
+    (tmp_path / "small.toml").write_text('seed = 3\nname = "small"\n' + EYES, encoding="utf-8")
+    own = (
+        'extends = "small.toml"\nname = "large"\n[clip.export]\nname = "large-eyes"\n[clip.image]\nviews = 2'
+    )
+    (tmp_path / "large.toml").write_text(own, encoding="utf-8")
+    small, large = load_run(tmp_path / "small.toml"), load_run(tmp_path / "large.toml")
+    assert (large.name, large.seed, large.photos) == ("large", 3, small.photos)
+    assert small.clip
+    assert large.clip
+    assert large.clip.export == small.clip.export.model_copy(update={"name": "large-eyes"})
+    assert large.clip.image == small.clip.image.model_copy(update={"views": 2})
+
+
+@pytest.mark.parametrize(
+    ("own", "told"),
+    [
+        ('extends = "other.toml"', r"other\.toml: .*No such file"),
+        ('extends = "file.toml"', r"extends: file\.toml itself extends a file"),
+        ("extends = 1", "extends: expected the name of a run file"),
+    ],
+)
+def test_what_cannot_be_extended_is_told(tmp_path: Path, own: str, told: str) -> None:
+    (tmp_path / "file.toml").write_text(own, encoding="utf-8")
+    with pytest.raises(ConfigError, match=told):
+        load_run(tmp_path / "file.toml")
+
+
 @pytest.mark.parametrize(
     ("mix", "told"),
     [

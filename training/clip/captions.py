@@ -1,4 +1,7 @@
-"""The stage `captions`: the measured colour of every photo, and a tokenizer of the captions there can be."""
+"""The stage `captions`: the measured colour of every photo, and a tokenizer of the captions there can be.
+
+A pretrained model has a tokenizer: there the stage measures the colours alone.
+"""
 
 from __future__ import annotations
 
@@ -40,6 +43,9 @@ def build(work: Work) -> dict[str, Any]:
             work.progress("colours", number, len(photos))
     Lessons(photos, colours, banks=banks)  # finds faults of the run file before hours of training
     (work.folder / COLOURS).write_text(json.dumps(colours, ensure_ascii=False, indent=0), encoding="utf-8")
+    coloured = {"with one colour": sum(colour is not None for colour in colours.values())}
+    if clip.pretrained:
+        return coloured
     work.progress("tokenizer", 1, 1)
     texts = Captioner(banks).every_text()
     random.Random(work.run.seed).shuffle(texts)  # noqa: S311
@@ -50,7 +56,7 @@ def build(work: Work) -> dict[str, Any]:
         "texts": len(set(texts)),
         "tokens": len(tokenizer),
         "tokens a caption": round(sum(lengths) / len(lengths), 1),
-        "with one colour": sum(colour is not None for colour in colours.values()),
+        **coloured,
         "commonest colours": ", ".join(
             name for name, _ in Counter(filter(None, colours.values())).most_common(3)
         ),

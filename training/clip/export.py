@@ -1,6 +1,7 @@
 """The stage `export`: a folder that open_clip loads, what it is worth on held-out photos, its card, a page.
 
-NAME/ becomes models/weights/NAME/, NAME.toml models/cards/eyes/NAME.toml; page.html is for a person.
+NAME/ becomes models/weights/NAME/, NAME.toml models/cards/eyes/NAME.toml; page.html is for a person. Of a
+pretrained model no folder is written: its card names where it came from, with the sha256 of what came.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from training.clip.index import read_index
 from training.clip.lessons import Lessons
 from training.clip.measuring import Share
 from training.clip.page import write_page
+from training.clip.pretrained import MODEL as PRETRAINED
 from training.clip.ranking import Ranker
 from training.config import Run
 from training.handover.passport import to_toml
@@ -44,8 +46,10 @@ def build(work: Work) -> dict[str, Any]:
     """Write the folder, card, figures and page, and return the chief figures."""
     clip = work.run.clip
     assert clip
-    banks, folder = load_banks(clip.banks), work.folder / clip.export.name
-    _write_model(work, folder)
+    banks = load_banks(clip.banks)
+    folder = work.before["model"] / PRETRAINED if clip.pretrained else work.folder / clip.export.name
+    if not clip.pretrained:
+        _write_model(work, folder)
     photos = [one for one in read_index(work.before["photos"]) if one.part != "train"]
     colours = read_colours(work.before["captions"])
     labels = Lessons(read_index(work.before["photos"]), colours, banks=banks).labels
@@ -115,7 +119,7 @@ def _card(
         licence_url=told.licence_url,
         data=told.data,
         notes=told.notes,
-        weights=f"file://{_PLACE}/{told.name}",
+        weights=clip.pretrained.weights if clip.pretrained else f"file://{_PLACE}/{told.name}",
         weights_sha256={path.name: _sha256(path) for path in sorted(folder.iterdir())},
         banks=clip.banks,
         calibration=calibration,

@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from models.eyes import Banks
-from models.vision import import_open_clip
+from models.vision import clip_tokenizer, load_clip
 
 BATCH: Final = 32
 
@@ -25,11 +25,9 @@ class Ranker:
     """A model of open_clip's `local-dir:`, and the text matrix of some labels of the banks."""
 
     def __init__(self, folder: Path, *, banks: Banks, labels: Mapping[str, Sequence[str]]) -> None:
-        open_clip = import_open_clip()
-        name = f"local-dir:{folder}"
-        self._model, self._prepare = open_clip.create_model_from_pretrained(name)
+        self._model, self._prepare = load_clip(folder)
         self._model.eval()
-        self._tokenizer = open_clip.get_tokenizer(name)
+        self._tokenizer = clip_tokenizer(folder)
         self.labels = {bank: list(names) for bank, names in labels.items()}
         self._matrices = {
             bank: torch.stack([self._direction(banks.banks[bank].texts()[one]) for one in names])  # type: ignore[index]

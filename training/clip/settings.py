@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from models.eyes import Folder
 from training.section import Name, Section, Share
 
 _Count = Annotated[int, Field(ge=1)]
@@ -102,10 +103,21 @@ class Handover(Section):
     abstained: Annotated[float, Field(ge=0, lt=1)] = 0.9
 
 
+class Pretrained(Section):
+    """A model of open_clip that is taken as it is: its folder as `hf://org/name@revision` or `file://`."""
+
+    weights: Folder
+
+
 class Clip(Section):
-    """A captioning model. `banks`: the file of models/banks whose labels and phrases it learns."""
+    """A captioning model. `banks`: the file of models/banks whose labels and phrases it learns.
+
+    With `pretrained` nothing is learnt: image, text and fitting are not used, the model's sureness is
+    calibrated and measured on the same photos that are held out of a training.
+    """
 
     banks: Name = "goods"
+    pretrained: Pretrained | None = None
     image: ImageTower = ImageTower()
     text: TextTower = TextTower()
     fitting: Fitting = Fitting()

@@ -1,4 +1,4 @@
-"""The stages of a run that trains a captioning model, in their order.
+"""The stages of a run that trains a captioning model, or takes one as it is, in their order.
 
 Modules that need PyTorch are imported when their stage begins: a plan and --help need none of them.
 """
@@ -35,14 +35,26 @@ def _photo_files(run: Run) -> list[Any]:
     return list(inputs(run))
 
 
+def _model_files(run: Run) -> list[Any]:
+    from training.clip.pretrained import inputs
+
+    return list(inputs(run))
+
+
 def _part(name: str) -> Callable[[Run], Section | None]:
     return lambda run: getattr(run.clip, name) if run.clip else None
 
 
+def _learnt(name: str) -> Callable[[Run], Section | None]:
+    """Return the settings of what a pretrained model does not need."""
+    return lambda run: getattr(run.clip, name) if run.clip and not run.clip.pretrained else None
+
+
 STAGES: Final = (
     Stage("photos", lambda run: Section() if run.clip else None, _photo_files, _build("index")),
-    Stage("features", _part("image"), lambda run: [], _build("features"), resumes=True),
+    Stage("model", _part("pretrained"), _model_files, _build("pretrained"), resumes=True),
+    Stage("features", _learnt("image"), lambda run: [], _build("features"), resumes=True),
     Stage("captions", _part("text"), _bank_files, _build("captions")),
-    Stage("contrastive", _part("fitting"), _bank_files, _build("contrastive"), resumes=True),
+    Stage("contrastive", _learnt("fitting"), _bank_files, _build("contrastive"), resumes=True),
     Stage("export", _part("export"), _bank_files, _build("export"), version=2),
 )

@@ -17,6 +17,7 @@ VIEWS_S: Final = 50.0  # through the locked part
 READ_S: Final = 100.0  # photos decoded, their colour measured
 TRAINED_S: Final = 60.0  # photos forwards and backwards, their captions with them
 LOOKED_S: Final = 25.0  # photos through the whole model in 32 bits
+TOWER_S: Final = 4.0  # and through a ViT-B-16 of 256 pixels
 PIXELS: Final = 256 * 256  # of these speeds
 _CHANNELS: Final = {0: 1280, 1: 192, 2: 112, 3: 80, 4: 40, 5: 24, 6: 16}  # of the locked part, by `unlocked`
 _STRIDES: Final = {1: 32, 2: 16, 3: 16, 4: 8, 5: 4, 6: 2}
@@ -25,6 +26,17 @@ _STRIDES: Final = {1: 32, 2: 16, 3: 16, 4: 8, 5: 4, 6: 2}
 def looking(run: Run, clip: Clip) -> list[Row]:
     """Return the rows of all stages. Raises ConfigError where the photos are neither found nor counted."""
     photos = sum(_count(one, data=Path(run.data)) for one in run.photos)
+    first = span(photos / 1e3)
+    index = Row("photos", f"{len(run.photos)} sets, {photos:,} photos", "an index", "0.2 GB", first)
+    read, examined = span(photos / READ_S), photos * EXAMINED
+    if clip.pretrained:
+        last = span(examined / TOWER_S)
+        return [
+            index,
+            Row("model", clip.pretrained.weights, "the folder", "0.5 GB", "the network's"),
+            Row("captions", "colours", "an index", "0.5 GB", read),
+            Row("export", "its card, its figures and its page", "a page", "the model's", last),
+        ]
     image, share = clip.image, clip.image.image_size**2 / PIXELS
     views = photos * (1 + LEARNT * image.views)
     epochs = clip.fitting.epochs * photos * LEARNT
@@ -32,11 +44,11 @@ def looking(run: Run, clip: Clip) -> list[Row]:
     features = views * _CHANNELS[image.unlocked] * side**2 * 2
     what = f"{count(views)} views, the last {image.unlocked} stages of the tower unlocked"
     words = f"colours, {clip.text.vocabulary:,} tokens"
-    seconds = (views / VIEWS_S * share, epochs / TRAINED_S * share, photos * EXAMINED / LOOKED_S * share)
+    seconds = (views / VIEWS_S * share, epochs / TRAINED_S * share, examined / LOOKED_S * share)
     return [
-        Row("photos", f"{len(run.photos)} sets, {photos:,} photos", "an index", "0.2 GB", span(photos / 1e3)),
+        index,
         Row("features", what, amount(features), "1 GB", span(seconds[0])),
-        Row("captions", words, "an index", "0.5 GB", span(photos / READ_S)),
+        Row("captions", words, "an index", "0.5 GB", read),
         Row("contrastive", f"{clip.fitting.epochs} epochs", amount(2.2e7), "1.5 GB", span(seconds[1])),
         Row("export", "the folder, its figures and its page", amount(1.2e7), "1 GB", span(seconds[2])),
     ]
