@@ -23,11 +23,11 @@ ALL = ("overhead", "relay", "streams", "overload", "engine", "start")
 ALL += ("keys", "descriptions", "extraction", "reviews", "replies", "injections", "bulk")
 ALL += ("corpus", "cleaning", "personal", "duplicates", "decontamination", "tokenizers", "swap")
 ALL += ("packing", "training", "checkpoints", "spikes", "kills", "adaptation")
-ALL += ("captions", "eyes_speed")
+ALL += ("captions", "eyes_speed", "photographed")
 USUAL = tuple(name for name in ALL if name != "start")
 # With a real vLLM.
 REAL = ("engine", "start", "descriptions", "extraction", "reviews", "replies", "injections", "bulk")
-REAL += ("adaptation",)
+REAL += ("adaptation", "photographed")
 LONG = (*REAL, "corpus", "cleaning", "duplicates", "tokenizers", "swap")
 LIMIT_S = dict.fromkeys(LONG, 3600)  # of wall time; a hung benchmark is a failed one
 USUAL_LIMIT_S = 900

@@ -1,6 +1,7 @@
 """Workers that decode photos: bounded in number, memory and time; one that hangs or dies harms no other."""
 
 import asyncio
+import contextlib
 import re
 import time
 from pathlib import Path
@@ -30,8 +31,11 @@ async def decoders():
 
 
 def workers():
-    tasks = Path("/proc/self/task").iterdir()
-    return [int(child) for task in tasks for child in (task / "children").read_text().split()]
+    found = []
+    for task in Path("/proc/self/task").iterdir():
+        with contextlib.suppress(FileNotFoundError):  # a thread that ended a moment ago
+            found += map(int, (task / "children").read_text().split())
+    return found
 
 
 def resident_mb():
