@@ -65,3 +65,14 @@ def test_every_weight_has_a_name_of_its_own() -> None:
 def test_a_weight_of_another_network_is_refused(name: str) -> None:
     with pytest.raises(CheckpointError, match="EfficientNet-Lite0"):
         tower.timm_name(name)
+
+
+@pytest.mark.parametrize(
+    ("known", "halved"), [({"avx512_bf16": True}, True), ({"avx2": True}, False), ({}, False)]
+)
+def test_bfloat16_is_computed_in_where_the_cpu_knows_it(
+    known: dict[str, bool], halved: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: known)
+    with tower.autocast():
+        assert torch.is_autocast_enabled("cpu") is halved

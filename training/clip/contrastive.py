@@ -121,7 +121,7 @@ class Course:
 
     def _step(self, photos: Sequence[int], chance: random.Random) -> float:
         lesson = self.lessons.draw(photos, chance=chance)
-        with torch.autocast("cpu", torch.bfloat16):
+        with tower.autocast():
             features = self.features.drawn(photos, chance=chance)
             seen = tower.embed(self.model.visual, features, unlocked=self.clip.image.unlocked)
             read = self.model.encode_text(self.tokens(lesson.texts))

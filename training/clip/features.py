@@ -105,7 +105,7 @@ def _features(trunk: Any, inputs: Iterator[Tensor], *, unlocked: int) -> Any:
     found = []
     while some := list(islice(inputs, BATCH)):
         images = torch.stack(some).contiguous(memory_format=torch.channels_last)
-        with torch.autocast("cpu", torch.bfloat16):  # twice as fast where the CPU knows it: 70 views/s for 35
+        with tower.autocast():
             rows = tower.locked_features(trunk, images, unlocked=unlocked)
         found.append(rows.half().numpy())
     return np.concatenate(found)
