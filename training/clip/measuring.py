@@ -63,10 +63,13 @@ class Spoken:
     abstained: Share
 
 
-def spoken(known: Tensor, answers: Tensor, strange: Tensor, settings: Settings) -> Spoken:
+def spoken(
+    known: Tensor, answers: Tensor, strange: Tensor, settings: Settings, *, said: int | None = None
+) -> Spoken:
     """Return the shares at a card's settings; `strange` are cosines of what was never taught."""
-    says = speaks(known, settings)
-    return Spoken(share(says), share(top(known, answers)[says]), share(~speaks(strange, settings)))
+    says = speaks(known, settings, said=said)
+    silent = ~speaks(strange, settings, said=said)
+    return Spoken(share(says), share(top(known, answers)[says]), share(silent))
 
 
 def calibration_error(cosines: Tensor, answers: Tensor, *, temperature: float, bins: int = 10) -> float:
