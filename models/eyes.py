@@ -63,22 +63,13 @@ class Bank(Section):
     """Labels of which a photo has at most one.
 
     `form` is the place in a caption: noun «толстовка», adjective «синяя», after «в полоску», apart «вид
-    сзади». `params` are the names of the seller's parameters that say the same thing. `rivals` are things
-    that no label is but that may look like one: where one of them is seen, the bank is silent.
+    сзади». `params` are the names of the seller's parameters that say the same thing.
     """
 
     form: Literal["noun", "adjective", "after", "apart"]
     templates: Annotated[tuple[_Template, ...], Field(strict=False)] = Field(min_length=1)
     params: _Texts = ()
     items: dict[Text, Item] = Field(min_length=2)
-    rivals: _Texts = ()
-
-    @model_validator(mode="after")
-    def _rivals_are_no_labels(self) -> Self:
-        words = {word for name, item in self.items.items() for word in (name, *item.also, *item.phrases)}
-        if both := words & set(self.rivals):
-            raise ValueError(f"rivals: {min(both)} is a word for a label of this bank")
-        return self
 
     @model_validator(mode="after")
     def _near_labels_are_of_this_bank(self) -> Self:
@@ -92,11 +83,12 @@ class Bank(Section):
         return one == other or other in self.items[one].near or one in self.items[other].near
 
     def texts(self) -> dict[str, tuple[str, ...]]:
-        """Return the texts of each label and each rival, every phrase in every template."""
-        phrases = {name: item.phrases for name, item in self.items.items()}
+        """Return the texts of each label, every phrase in every template."""
         return {
-            name: tuple(text.replace("{phrase}", phrase) for text in self.templates for phrase in said)
-            for name, said in (phrases | {rival: (rival,) for rival in self.rivals}).items()
+            name: tuple(
+                text.replace("{phrase}", phrase) for text in self.templates for phrase in item.phrases
+            )
+            for name, item in self.items.items()
         }
 
 
@@ -121,8 +113,7 @@ class BankSettings(Section):
     """How sure is sure enough, from calibration on held-out photos.
 
     A label's score is softmax(cosine / `temperature`) over the bank's `labels` (those that the model was
-    taught, rivals too; default: all labels and no rivals); below `threshold`, or where the best cosine is
-    below `cosine`, or of a rival, the bank abstains.
+    taught; default: all); below `threshold`, or where the best cosine is below `cosine`, the bank abstains.
     """
 
     temperature: float = Field(gt=0, le=1)
@@ -166,8 +157,7 @@ def load_caption_card(name_or_path: str | Path) -> CaptionCard:
     for name, settings in card.calibration.items():
         if name not in banks.banks:
             raise CardError(f"{path}: calibration.{name}: there is no such bank in {card.banks}")
-        bank = banks.banks[name]
-        if unknown := set(settings.labels or ()) - bank.items.keys() - set(bank.rivals):
+        if unknown := set(settings.labels or ()) - banks.banks[name].items.keys():
             raise CardError(f"{path}: calibration.{name}.labels: {card.banks} has no {min(unknown)}")
     return card
 

@@ -49,7 +49,7 @@ class Captions:
 
     @property
     def texts(self) -> list[tuple[str, ...]]:
-        """Return the texts of every label that the model knows, rivals too, in the order of the cosines."""
+        """Return the texts of every label that the model may say, in the order of the cosines."""
         return [self.banks[bank].texts()[name] for bank, names in self._offered.items() for name in names]
 
     def category_of(self, label: Label) -> str | None:
@@ -66,8 +66,7 @@ class Captions:
             settings = self._calibration[bank]
             best = max(range(len(own)), key=own.__getitem__)
             score = _softmax_of(best, own, temperature=settings.temperature)
-            sure = score >= settings.threshold and own[best] >= settings.cosine
-            if sure and names[best] in self.banks[bank].items:  # and not a rival
+            if score >= settings.threshold and own[best] >= settings.cosine:
                 labels.append(Label(bank, names[best], score))
         return Look(labels=tuple(labels), text=self.text({label.bank: label.name for label in labels}))
 

@@ -165,16 +165,6 @@ def test_texts_are_every_phrase_in_every_template(tmp_path: Path) -> None:
     }
 
 
-def test_rivals_have_texts_and_may_be_known_to_a_card(tmp_path: Path) -> None:
-    text = BANK.replace('"на фото {phrase}"]', '"на фото {phrase}"]\nrivals = ["зонт"]')
-    kind = load_banks(banks(tmp_path, text)).banks["kind"]
-    assert kind.texts()["зонт"] == ("зонт", "на фото зонт")
-    assert "зонт" not in kind.items
-    known = CARD.replace('"брюки"]', '"брюки", "банджо"]')
-    labels = load_caption_card(card(tmp_path, known)).calibration["kind"].labels
-    assert labels == ("юбка", "брюки", "банджо")
-
-
 def test_labels_are_near_both_ways(tmp_path: Path) -> None:
     several = load_banks(banks(tmp_path)).banks
     assert several["kind"].are_near("юбка", "брюки")
@@ -190,11 +180,6 @@ def test_labels_are_near_both_ways(tmp_path: Path) -> None:
         ('category = "одежда"', 'category = "платья"', "there is no платья in the bank of categories"),
         ('"на фото {phrase}"', '"на фото"', "banks.kind.templates.1"),
         ('"на фото {phrase}"', '"{phrase} {phrase}"', "banks.kind.templates.1"),
-        (
-            '"на фото {phrase}"]',
-            '"на фото {phrase}"]\nrivals = ["мини-юбка"]',
-            "banks.kind: rivals: мини-юбка is a word for a label of this bank",
-        ),
         ('phrases = ["брюки"]', "phrases = []", "banks.kind.items.брюки.phrases"),
         ('phrases = ["брюки"]', 'phrases = ["юбка"]', "banks.kind: two labels have the text 'юбка'"),
         ('phrases = ["брюки"]', 'frases = ["брюки"]', "frases: unknown key, did you mean phrases?"),

@@ -66,16 +66,6 @@ def test_label_that_the_model_was_not_taught_is_not_offered():
     assert several.look(array("f", [0.1, 0.2, 0.9])).text == "брюки"
 
 
-@pytest.mark.parametrize(
-    ("skirt", "rival", "said"), [(0.5, 0.2, True), (0.5, 0.45, False), (0.5, 0.6, False)], ids=str
-)
-def test_rival_that_is_as_likely_silences_the_bank_and_is_never_said(skirt, rival, said):
-    names = ("юбка", "платье", "банджо")
-    several = captions(kind=BankSettings(temperature=0.05, threshold=0.8, labels=names))
-    look = several.look(array("f", [skirt, 0.1, rival]))
-    assert [label.name for label in look.labels] == ["юбка"] * said
-
-
 def test_equal_cosines_and_extreme_ones_do_no_harm():
     several = captions(kind=BankSettings(temperature=1e-4, threshold=0.5))
     assert several.look(cosines(several)).labels == ()

@@ -67,7 +67,6 @@ def small_run(folder: Path, **changes: object) -> Run:
         "image": {"image_size": 64, "unlocked": 1, "views": 1},
         "text": {"vocabulary": 400, "width": 32, "heads": 2, "layers": 1, "captions": 500},
         "fitting": {"epochs": 3, "batch": 16, "embedding": 16, "warm_up": 0.0},
-        "head": {"steps": 120, "batch": 32, "rivals": 8, "learning_rate": 5e-3},
         "export": {"name": "small-eyes", "base": "b", "licence": "Apache-2.0", "data": "drawn"},
     }
     told = {"name": "small", "seed": 1, "data": str(folder), "out": str(folder / "out")}

@@ -35,7 +35,6 @@ def calibrate(
     answers: Tensor,
     strange: Tensor,
     *,
-    said: int | None = None,
     classes: Sequence[str],
     near: Tensor,
     precision: float,
@@ -45,22 +44,21 @@ def calibrate(
 
     `known` [N, L] and `strange` [M, L] are cosines, `answers` [N] the right columns, `classes` what the M
     strange photos are of: of other strange things their classes tell, not their photos. `near` [L, L] says
-    which labels are as good as the right one. Only the first `said` labels (default: all) are ever said, the
-    others are rivals. Where no threshold does, the bank is to be silent: both its bounds are 1.
+    which labels are as good as the right one. Where no threshold
+    does, the bank is to be silent: both its bounds are 1.
     """
-    said = known.shape[1] if said is None else said
     temperature = round(best_temperature(known, answers), DECIMALS)
-    score, cosine = _best(known, temperature, said)
+    score, cosine = _best(known, temperature)
     right = near[answers, known.argmax(1)]
-    strange_score, strange_cosine = _best(strange, temperature, said)
+    strange_score, strange_cosine = _best(strange, temperature)
     found, most = Settings(temperature, 1.0, 1.0), 0
     for lowest in _lower_bounds(cosine):
         for threshold in THRESHOLDS:
-            spoken = (score >= threshold) & (cosine >= lowest) & (score > 0)
+            spoken = (score >= threshold) & (cosine >= lowest)
             count = int(spoken.sum())
             if count <= most or not _surely(int(right[spoken].sum()), count, precision):
                 continue
-            silent = (strange_score < threshold) | (strange_cosine < lowest) | (strange_score == 0)
+            silent = (strange_score < threshold) | (strange_cosine < lowest)
             if len(strange) and not _surely_by_class(silent, classes, abstained):
                 continue
             found, most = Settings(temperature, threshold, lowest), count
@@ -73,16 +71,15 @@ def best_temperature(cosines: Tensor, answers: Tensor) -> float:
     return min(losses, key=lambda one: losses[one])
 
 
-def speaks(cosines: Tensor, settings: Settings, *, said: int | None = None) -> Tensor:
-    """Tell of each photo [N] whether the bank says its best label, one of the first `said` (default: all)."""
-    score, cosine = _best(cosines, settings.temperature, cosines.shape[1] if said is None else said)
-    return (score >= settings.threshold) & (cosine >= settings.cosine) & (score > 0)
+def speaks(cosines: Tensor, settings: Settings) -> Tensor:
+    """Tell of each photo [N] whether the bank says its best label."""
+    score = torch.softmax(cosines / settings.temperature, dim=1).amax(1)
+    return (score >= settings.threshold) & (cosines.amax(1) >= settings.cosine)
 
 
-def _best(cosines: Tensor, temperature: float, said: int) -> tuple[Tensor, Tensor]:
-    """Return the best label's score [N], 0 where it is a rival, and its cosine [N]."""
-    best, at = torch.softmax(cosines / temperature, dim=1).max(1)
-    return torch.where(at < said, best, torch.zeros(())), cosines.amax(1)
+def _best(cosines: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
+    """Return the best label's score [N] and cosine [N]."""
+    return torch.softmax(cosines / temperature, dim=1).amax(1), cosines.amax(1)
 
 
 def _lower_bounds(cosine: Tensor) -> list[float]:

@@ -97,7 +97,6 @@ def settings_of(
         bank: calibrate(
             *sight.known(bank),
             sight.strange(bank),
-            said=num_said(bank, banks=banks, labels=labels[bank]),
             classes=sight.strange_classes(bank),
             near=nearness(bank, banks=banks, labels=labels[bank]),
             precision=wanted.precision,
@@ -105,12 +104,6 @@ def settings_of(
         )
         for bank in sight.cosines
     }
-
-
-def num_said(bank: str, *, banks: Banks, labels: Sequence[str]) -> int:
-    """Return how many of a bank's labels may be said: its rivals stand behind them."""
-    items = banks.banks[bank].items  # type: ignore[index]
-    return sum(name in items for name in labels)
 
 
 def nearness(bank: str, *, banks: Banks, labels: Sequence[str]) -> Tensor:
@@ -134,10 +127,8 @@ def shares(
 ) -> dict[str, Share]:
     """Return the figures of photos of the test part, by name."""
     found: dict[str, Share] = {}
-    said = {bank: num_said(bank, banks=banks, labels=names) for bank, names in labels.items()}
     for owner in sorted({photo.name.partition("/")[0] for photo in sight.photos}):
         cosines, answers = sight.of(_belongs_to(owner)).known("kind")
-        cosines = cosines[:, : said["kind"]]
         found[f"kind, first, {owner}"] = share(top(cosines, answers))
         found[f"kind, among three, {owner}"] = share(top(cosines, answers, among=3))
         for name, one in by_class(cosines, answers, labels["kind"], among=1).items():
@@ -146,13 +137,13 @@ def shares(
             found[f"kind, among three, {owner}, {name}"] = one
     for bank in sight.cosines:
         cosines, answers = sight.known(bank)
-        told = spoken(cosines, answers, sight.strange(bank), settings[bank], said=said[bank])
-        found[f"{bank}, first, all sets"] = share(top(cosines[:, : said[bank]], answers))
-        found[f"{bank}, spoken of"] = told.coverage
-        found[f"{bank}, right where spoken of"] = told.precision
-        if told.abstained.n:
-            found[f"{bank}, silent on what was not taught"] = told.abstained
-            found |= _silent_by_class(sight, bank, settings[bank], said=said[bank])
+        said = spoken(cosines, answers, sight.strange(bank), settings[bank])
+        found[f"{bank}, first, all sets"] = share(top(cosines, answers))
+        found[f"{bank}, spoken of"] = said.coverage
+        found[f"{bank}, right where spoken of"] = said.precision
+        if said.abstained.n:
+            found[f"{bank}, silent on what was not taught"] = said.abstained
+            found |= _silent_by_class(sight, bank, settings[bank])
     cosines, answers = sight.known("colour")
     near = nearness("colour", banks=banks, labels=labels["colour"])[answers, cosines.argmax(1)]
     found["colour, first or near, all sets"] = share(near)
@@ -160,8 +151,8 @@ def shares(
     return found
 
 
-def _silent_by_class(sight: Sight, bank: str, settings: Settings, *, said: int) -> dict[str, Share]:
-    silent, classes = ~speaks(sight.strange(bank), settings, said=said), sight.strange_classes(bank)
+def _silent_by_class(sight: Sight, bank: str, settings: Settings) -> dict[str, Share]:
+    silent, classes = ~speaks(sight.strange(bank), settings), sight.strange_classes(bank)
     return {
         f"{bank}, silent, not taught, {name}": share(silent[torch.tensor([one == name for one in classes])])
         for name in sorted(set(classes))

@@ -52,9 +52,7 @@ def build(work: Work) -> dict[str, Any]:
         _write_model(work, folder)
     photos = [one for one in read_index(work.before["photos"]) if one.part != "train"]
     colours = read_colours(work.before["captions"])
-    lessons = Lessons(read_index(work.before["photos"]), colours, banks=banks)
-    rivals = list(lessons.rivals) if clip.head and not clip.pretrained else []
-    labels = lessons.labels | {"kind": [*lessons.labels["kind"], *rivals]}
+    labels = Lessons(read_index(work.before["photos"]), colours, banks=banks).labels
     sight = look(
         Ranker(folder, banks=banks, labels=labels),
         photos,
@@ -93,7 +91,7 @@ def _write_model(work: Work, folder: Path) -> None:
     vocabulary = len(AutoTokenizer.from_pretrained(folder))
     told = json.dumps(tower.config(clip, vocabulary=vocabulary), indent=2)
     (folder / CONFIG).write_text(told + "\n", encoding="utf-8")
-    weights = load_file(work.before["head" if clip.head else "contrastive"] / MODEL)
+    weights = load_file(work.before["contrastive"] / MODEL)
     save_file(
         {name: one.half() if one.is_floating_point() else one for name, one in weights.items()},
         folder / WEIGHTS,

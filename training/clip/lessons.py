@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import random
-import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Final
 
 import torch
 from torch import Tensor
@@ -16,8 +13,6 @@ from models.eyes import Banks
 from training.clip.photos import Photo
 from training.clip.wording import Captioner
 from training.errors import CorpusError
-
-CLASSES: Final = Path(__file__).with_name("imagenet.toml")
 
 
 @dataclass(frozen=True)
@@ -36,8 +31,6 @@ class Lesson:
 class Lessons:
     """Draws lessons. `labels`: of each bank those that photos of the training part have.
 
-    `rivals`: those of the kinds' rivals that the tower's first training knew, and ImageNet's class of each.
-
     Raises CorpusError for kinds that the bank does not have, or that are both taught and held out.
     """
 
@@ -52,12 +45,10 @@ class Lessons:
             "category": sorted({one for at in taught if (one := self._captioner.category(self.kinds[at]))}),
             "colour": sorted({one for at in taught if (one := self.colours[at])}),
         }
-        classes: dict[str, int] = tomllib.loads(CLASSES.read_text(encoding="utf-8"))
-        self.rivals = {name: classes[name] for name in banks.banks["kind"].rivals if name in classes}
         self._bank_texts = banks.banks["kind"].texts()
 
     def bank_texts(self, kind: str) -> tuple[str, ...]:
-        """Return the texts that stand for a kind, or a rival of kinds, when photos are ranked."""
+        """Return the texts that stand for a kind when photos are ranked."""
         return self._bank_texts[kind]
 
     def answer(self, photo: int, bank: str) -> str | None:

@@ -63,13 +63,10 @@ class Spoken:
     abstained: Share
 
 
-def spoken(
-    known: Tensor, answers: Tensor, strange: Tensor, settings: Settings, *, said: int | None = None
-) -> Spoken:
+def spoken(known: Tensor, answers: Tensor, strange: Tensor, settings: Settings) -> Spoken:
     """Return the shares at a card's settings; `strange` are cosines of what was never taught."""
-    says = speaks(known, settings, said=said)
-    silent = ~speaks(strange, settings, said=said)
-    return Spoken(share(says), share(top(known, answers)[says]), share(silent))
+    says = speaks(known, settings)
+    return Spoken(share(says), share(top(known, answers)[says]), share(~speaks(strange, settings)))
 
 
 def calibration_error(cosines: Tensor, answers: Tensor, *, temperature: float, bins: int = 10) -> float:

@@ -17,9 +17,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from models.eyes import load_banks
 from training.clip.calibrating import Settings, speaks
-from training.clip.examination import Sight, num_said
+from training.clip.examination import Sight
 from training.clip.photos import read_images
 from training.recipe import Work
 
@@ -42,10 +41,6 @@ def write_page(
 ) -> None:
     """Write the page of photos of the test part; the same seed chooses the same photos."""
     chance = random.Random(work.run.seed)  # noqa: S311
-    clip = work.run.clip
-    assert clip
-    banks = load_banks(clip.banks)
-    said = {bank: num_said(bank, banks=banks, labels=names) for bank, names in labels.items()}
     taught = [at for at, one in enumerate(sight.photos) if one.role == "taught"]
     strange = [at for at, one in enumerate(sight.photos) if one.role != "taught"]
     parts = []
@@ -56,7 +51,7 @@ def write_page(
         chosen = chance.sample(some, min(count, len(some)))
         pictures = read_images(work.run.photos, [sight.photos[at] for at in chosen], data=Path(work.run.data))
         cells = [
-            _cell(sight, at, picture, settings=settings, labels=labels, said=said)
+            _cell(sight, at, picture, settings=settings, labels=labels)
             for at, picture in zip(chosen, pictures, strict=True)
         ]
         parts.append(f"<h2>{title}</h2>\n<main>\n{''.join(cells)}</main>\n")
@@ -78,12 +73,11 @@ def _cell(
     *,
     settings: Mapping[str, Settings],
     labels: Mapping[str, Sequence[str]],
-    said: Mapping[str, int],
 ) -> str:
     photo, lines, wrong = sight.photos[at], [], False
     for bank, cosines in sight.cosines.items():
         row, answer = cosines[at], int(sight.answers[bank][at])
-        says = bool(speaks(row[None], settings[bank], said=said[bank]))
+        says = bool(speaks(row[None], settings[bank]))
         mistaken = int(row.argmax()) != answer and (answer >= 0 or bank == "kind")
         wrong = wrong or (says and mistaken)
         lines.append(_line(row, labels[bank], settings[bank], says=says, mistaken=mistaken))

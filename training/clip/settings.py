@@ -90,18 +90,6 @@ class Fitting(Section):
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.2
 
 
-class Head(Section):
-    """The projection begun anew, with a bank's rivals in it: `rivals` of them a step, loss times `weight`."""
-
-    steps: _Count = 600
-    batch: Annotated[int, Field(ge=2)] = 128
-    learning_rate: _Positive = 1e-3
-    weight_decay: Annotated[float, Field(ge=0)] = 0.05
-    rivals: _Count = 60
-    weight: _Positive = 0.5
-    temperature: _Positive = 2.0  # of the original classifier's logits
-
-
 class Handover(Section):
     """What ships, and how sure it has to be: `precision` where it speaks, `abstained` of unknown things."""
 
@@ -124,7 +112,7 @@ class Pretrained(Section):
 class Clip(Section):
     """A captioning model. `banks`: the file of models/banks whose labels and phrases it learns.
 
-    With `pretrained` nothing is learnt: image, text, fitting and head are not used, the model's sureness is
+    With `pretrained` nothing is learnt: image, text and fitting are not used, the model's sureness is
     calibrated and measured on the same photos that are held out of a training.
     """
 
@@ -133,5 +121,4 @@ class Clip(Section):
     image: ImageTower = ImageTower()
     text: TextTower = TextTower()
     fitting: Fitting = Fitting()
-    head: Head | None = None
     export: Handover

