@@ -11,6 +11,9 @@ import pymorphy3
 
 from service.letters import fold
 
+# Nouns of a title that name nothing one could buy: «Срочная продажа», «Торг».
+_NO_THING = frozenset({"продажа", "распродажа", "объявление", "фото", "торг", "цена"})
+_WORD = re.compile(r"[^\W\d_]{3,}")
 _RUSSIAN = re.compile(r"[а-яё]+")
 _RIVALS = frozenset({"VERB", "ADJS", "PRTS"})
 _NOUN_SHARE = 0.65  # among rival readings: «мыло» has 0.67, «сели» 0.6
@@ -70,6 +73,19 @@ def form(word: str) -> Form:
         name=not _NAMES.isdisjoint(best.tag.grammemes),
         telling=(best.tag.POS in _TELLING and "Apro" not in best.tag) or not best.is_known,
     )
+
+
+def names_a_thing(text: str) -> bool:
+    """Tell «Самокат детский» from «Продам недорого»: has it a noun, or what may be part of a name."""
+    words = [form(word) for word in _WORD.findall(text.lower())]
+    nouns = any((one.thing or one.name or not one.known) and one.lemma not in _NO_THING for one in words)
+    return nouns or bool(re.search(r"[0-9A-Za-z]", text))
+
+
+def first_noun(text: str) -> str:
+    """Return the first common noun of a text, as it stands there in small letters: «чехол» of a case."""
+    words = (word for word in _WORD.findall(text.lower()) if form(word).thing)
+    return next((word for word in words if form(word).lemma not in _NO_THING), "")
 
 
 @lru_cache(maxsize=2**12)

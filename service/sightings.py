@@ -1,7 +1,8 @@
 """A listing's photos against its seller: one caption, and what of it the seller says otherwise.
 
 The seller wins. What contradicts a parameter, the title or the category is left out of the caption and told;
-what is merely close to the seller's word, or to a word that no bank knows, is left out in silence.
+what is merely close to the seller's word, or to a word that no bank knows, is left out in silence. Photos of
+another thing than the seller's say nothing.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from functools import lru_cache
 from models.eyes import Bank, BankName
 from service.captions import Captions, Label, Look
 from service.letters import fold, skeleton, stem
+from service.morphology import first_noun, names_a_thing
 
 __all__ = ["INTRO", "Contradiction", "Seen", "merged"]
 
@@ -74,7 +76,8 @@ def merged(
             kept[bank_name] = label
     if len(looks) > 1:
         kept.pop("view", None)  # several photos have several views
-    text = captions.text(_names(kept, votes.get("kind"), captions, place))
+    denied = any(one.label.bank == "kind" for one in contradictions)
+    text = None if denied else captions.text(_names(kept, votes.get("kind"), captions, place, title=title))
     return Seen(INTRO + text if text else None, tuple(kept.values()), tuple(contradictions))
 
 
@@ -91,14 +94,30 @@ def _elected(looks: Sequence[Look]) -> Iterator[Label]:
 
 
 def _names(
-    kept: Mapping[BankName, Label], kind: Label | None, captions: Captions, place: _Statement | None
+    kept: Mapping[BankName, Label],
+    kind: Label | None,
+    captions: Captions,
+    place: _Statement | None,
+    *,
+    title: str,
 ) -> dict[BankName, str]:
-    """Return what the caption says; a kind that the seller calls otherwise still has its category."""
+    """Return what the caption says, nothing without a noun: «коричневый предмет» helps nobody.
+
+    Where no kind is seen for sure, it is the seller's own if the title names one («серое платье»); a thing
+    that no bank knows is not called by its category, which tells less than the title. Else the category is.
+    """
     names = {bank: label.name for bank, label in kept.items()}
-    if kind and "kind" not in kept and not (place and _is_misplaced(kind, captions, place)):
-        own = captions.category_of(kind)
-        return {"category": own, **names} if own else names
-    return names
+    if "kind" in names:
+        return names
+    own = _meant(captions.banks["kind"], first_noun(title)) if "kind" in captions.banks else ()
+    category = names.pop("category", None)
+    if len(own) == 1:
+        return {"kind": min(own), **names} if names else {}
+    if names_a_thing(title):
+        return {}
+    if category is None and kind and not (place and _is_misplaced(kind, captions, place)):
+        category = captions.category_of(kind)
+    return {"category": category, **names} if category else {}
 
 
 def _statement(bank: Bank, *, title: str, params: Mapping[str, str]) -> _Statement | None:

@@ -9,6 +9,7 @@ from typing import Any
 
 from service import grounding, guards
 from service.letters import fold, stem
+from service.morphology import names_a_thing
 from service.sentences import SentenceSplitter, is_complete
 from service.tasks.listing import (
     NEVER_COPIED,
@@ -16,7 +17,6 @@ from service.tasks.listing import (
     Grounds,
     Listing,
     fallback,
-    names_a_thing,
     plain_words,
     stems_of,
     tidy,

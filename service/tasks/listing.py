@@ -11,7 +11,7 @@ from service import guards
 from service.grounding import YES, Fact, Facts, used
 from service.labels import told_params
 from service.letters import fold, skeleton, stem
-from service.morphology import form
+from service.morphology import form, names_a_thing
 from service.sentences import is_complete
 
 WORD = re.compile(r"[^\W\d_]{3,}")
@@ -30,8 +30,6 @@ VALUE_MAX, UNTOLD_MAX = (
     8,
 )  # characters of a value, parameters in the sentence: beyond it a list reads badly
 ON_PHOTO, PRICE = "На фото", "Цена"
-# Nouns of a title that name nothing one could buy: «Срочная продажа», «Торг».
-NO_THING = frozenset({"продажа", "распродажа", "объявление", "фото", "торг", "цена"})
 NOTHING_TO_SAY = "Подробности можно уточнить у продавца в сообщениях."
 
 
@@ -102,13 +100,6 @@ def stems_of(text: str) -> frozenset[str]:
 def plain_words(text: str) -> str:
     """Return the text in small letters without its marks."""
     return " ".join(re.findall(r"\w+", fold(text).lower()))
-
-
-def names_a_thing(text: str) -> bool:
-    """Tell «Самокат детский» from «Продам недорого»: has it a noun, or what may be part of a name."""
-    words = [form(word) for word in WORD.findall(text.lower())]
-    nouns = any((one.thing or one.name or not one.known) and one.lemma not in NO_THING for one in words)
-    return nouns or bool(re.search(r"[0-9A-Za-z]", text))
 
 
 def fallback(listing: Listing, *, max_chars: int) -> list[str]:

@@ -42,7 +42,7 @@ def test_votes_weigh_as_much_as_their_scores():
 def test_photos_that_disagree_say_nothing_together():
     assert seen(look(kind="юбка"), look(kind="брюки")).text is None
     found = seen(look(kind="юбка"), look(kind="брюки"), look(kind="обувь"), look(colour="белый"))
-    assert found.text == "на фото: белый предмет"
+    assert (found.text, [label.name for label in found.labels]) == (None, ["белый"])
 
 
 def test_score_of_several_photos_is_their_mean():
@@ -92,18 +92,34 @@ def test_kind_that_the_title_names_too_stays(title):
     assert (found.text, found.contradictions) == ("на фото: синяя толстовка с капюшоном", ())
 
 
-def test_kind_that_the_title_denies_leaves_its_category():
-    found = seen(
-        look(kind="брюки", colour="синий"), title="Футболка Nike", category="Одежда, обувь, аксессуары"
-    )
-    assert found.text == "на фото: синяя одежда"
-    assert denied(found) == [("брюки", "title")]
+@pytest.mark.parametrize("title", ["Футболка Nike", "Туфли"])
+def test_photos_of_another_thing_than_the_titles_say_nothing(title):
+    found = seen(look(kind="брюки", colour="синий"), title=title, category="Одежда, обувь, аксессуары")
+    assert (found.text, denied(found)) == (None, [("брюки", "title")])
 
 
-def test_kind_and_category_that_the_title_denies_leave_nothing_of_them():
+def test_kind_and_category_that_the_title_denies_are_both_told():
     found = seen(look(category="одежда", kind="брюки", colour="синий"), title="Ноутбук Acer")
-    assert found.text == "на фото: синий предмет"
-    assert denied(found) == [("одежда", "title"), ("брюки", "title")]
+    assert (found.text, denied(found)) == (None, [("одежда", "title"), ("брюки", "title")])
+
+
+@pytest.mark.parametrize(
+    ("labels", "title", "text"),
+    [
+        ({"category": "одежда", "colour": "серый"}, "Платье летнее", "на фото: серое платье"),
+        ({"kind": "лонгслив", "colour": "синий"}, "Футболка", "на фото: синяя футболка"),
+        ({"category": "одежда"}, "Платье летнее", None),
+        ({"category": "светильник", "colour": "белый"}, "Подсвечник кованый", "на фото: белый подсвечник"),
+        ({"category": "посуда и интерьер", "colour": "белый"}, "Самовар угольный", None),
+        ({"colour": "чёрный"}, "Чехол для ноутбука", None),
+        ({"category": "одежда", "colour": "серый"}, "Продам недорого", "на фото: серая одежда"),
+        ({"colour": "коричневый"}, "Продам недорого", None),
+    ],
+)
+def test_where_no_kind_is_seen_the_sellers_noun_serves_or_where_there_is_none_the_category(
+    labels, title, text
+):
+    assert seen(look(**labels), title=title).text == text
 
 
 def test_colour_of_the_title_counts_and_a_parameter_counts_more():
