@@ -24,8 +24,8 @@ from service.tasks.listing import (
 )
 from service.tasks.reading import Removed
 
-OFFERED = re.compile(r"(?:в продаже|прода(?:ю|м|ется|ются))((?:\s+[а-я-]+)+)")
-AN_OFFER = re.compile(r"в продаже\b|прода(?:ю|м|ется|ются)\b")
+AN_OFFER = re.compile(r"(?:в продаже|прода(?:ю|м|ется|ются))\b")
+OFFERED = re.compile(AN_OFFER.pattern + r"((?:\s+[а-я-]+)+)")
 OFFERED_WORD = re.compile(r"[а-я]{4,}")
 OFFER_STEM = 5  # letters; «детские комбинезоны» of «комбинезон детский»
 REPEATS_MAX = 2  # a model that repeats itself twice will go on doing so

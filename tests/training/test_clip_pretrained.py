@@ -126,7 +126,12 @@ def test_a_pretrained_model_is_calibrated_carded_and_served(
     banks = load_banks("goods")
     texts = [list(banks.banks["kind"].texts()[name]) for name in labels["kind"]]
     job = Job(
-        folder=str(folder), identity="1", texts=texts, matrices=str(tmp_path), num_threads=1, device="cpu"
+        folder=str(folder),
+        identity="1",
+        texts=texts,
+        matrices=str(tmp_path),
+        num_threads=torch.get_num_threads(),
+        device="cpu",
     )
     photo = picture("disc", (205, 30, 40), chance=random.Random(5))
     ranker = Ranker(folder, banks=banks, labels=labels)
