@@ -28,7 +28,7 @@ from training.config import load_run
 
 RUN: Final = ROOT / "training" / "runs" / "clip-small.toml"
 DATA: Final = ROOT.parent / "shared" / "data"
-NUM, QUICK, SEED, NUM_SHOWN = 80, 8, 1, 20
+NUM, QUICK, SEED, NUM_SHOWN = 40, 8, 2, 20
 NAMELESS: Final = ("Продам недорого", "Срочно!", "Отдам за символическую цену", "Новое, не подошло")
 LOADED_S: Final = 120
 EYES: Final = "clip-small-ru"
