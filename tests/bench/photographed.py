@@ -126,8 +126,8 @@ def _add(result: Result, name: str, pairs: Sequence[Pair], banks: Banks) -> None
         for one in captioned
         if one.caption and UNNAMED not in one.caption
     ]
-    least = 95 if pairs[0].body["title"] in NAMELESS else None  # under a title the noun is the title's
-    add_answers(result, f"{name}: a caption with a noun reaches the description", nouns, least=least)
+    to = {"least": 95.0} if pairs[0].body["title"] in NAMELESS else {}  # else the noun is the title's
+    add_answers(result, f"{name}: a caption with a noun reaches the description", nouns, **to)
     for label, answer in (("without", "without"), ("with", "with_it")):
         texts = [(one.photo, getattr(one, answer)["description"]) for one in pairs]
         right = [_says(text, [photo.kind, *_also(kinds, photo.kind)]) for photo, text in texts]
