@@ -25,10 +25,8 @@ NEVER_COPIED = (*NEVER_SHOWN, "prompt_leftover")  # markup in a quote is data, i
 PROPER = frozenset(
     {"бренд", "марка", "модель", "производитель", "автор", "исполнитель", "версия"}
 )  # values keep their case
-VALUE_MAX, UNTOLD_MAX = (
-    60,
-    8,
-)  # characters of a value, parameters in the sentence: beyond it a list reads badly
+VALUE_MAX = 60  # characters of a value: beyond it a list reads badly
+UNTOLD_MAX = 8  # parameters in the sentence
 ON_PHOTO, PRICE = "На фото", "Цена"
 NOTHING_TO_SAY = "Подробности можно уточнить у продавца в сообщениях."
 
